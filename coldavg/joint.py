@@ -1,0 +1,59 @@
+"""All K images at once: projection onto the mixture, a loss blind to their order, flips."""
+
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+
+from .mixing import project
+
+
+def split(network, mixture: Tensor, weights: Tensor) -> Tensor:
+    """The K images that a joint `network` sees in `mixture` (B, C, H, W): (B, K, C, H, W), sum_k w_k x_k = m."""
+    alpha = (1 - weights[0]).to(mixture).expand(len(mixture))
+    return project(network(mixture, alpha), mixture, weights)
+
+
+def order_blind_loss(recovered: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error under the best of the K! orders of `truth`, tuple by tuple; both (B, K, C, H, W).
+
+    Permutation-invariant training: Yu, Kolbaek, Tan and Jensen 2017.  Returns one number.  K <= 4.
+    """
+    k = truth.shape[1]
+    if k > 4:
+        raise ValueError(f"truth must hold at most 4 images, got K = {k}; K! orders are too many to try")
+    # cost[b, i, j]: error of answer i taken for truth j
+    cost = (recovered[:, :, None] - truth[:, None]).square().flatten(3).mean(3)
+    orders = torch.tensor(list(permutations(range(k))), device=truth.device)  # (K!, K)
+    answers = torch.arange(k, device=truth.device)
+    return cost[:, answers, orders].mean(-1).min(1).values.mean()
+
+
+def align(images: Tensor, reference: Tensor) -> Tensor:
+    """`images` (B, K, C, H, W) in the order that fits `reference` best by squared error."""
+    k = images.shape[1]
+    orders = torch.tensor(list(permutations(range(k))), device=images.device)
+    cost = (reference[:, :, None] - images[:, None]).square().flatten(3).mean(3)  # [b, place, image]
+    best = orders[cost[:, torch.arange(k, device=images.device), orders].mean(-1).argmin(1)]
+    return torch.take_along_dim(images, best[..., None, None, None], 1)
+
+
+class FlipEnsemble(nn.Module):
+    """A joint network asked twice, for the mixture and its mirror image; the aligned answers are averaged.
+
+    It helps only where mirror images are as likely as the images themselves (not for digits).
+
+    >>> ensemble = FlipEnsemble(network)                      # doctest: +SKIP
+    >>> result = unmix(mixture, ensemble)                     # doctest: +SKIP
+    """
+
+    calls = 2  # network calls for each answer
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network, self.target, self.k, self.alpha_max = network, "joint", network.k, network.alpha_max
+
+    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
+        answer = self.network(x, alpha)
+        mirrored = self.network(x.flip(-1), alpha).flip(-1)
+        return (answer + align(mirrored, answer)) / 2

@@ -1,0 +1,116 @@
+"""Mixing images, the path from an original to the remainder, and the mixture constraint.
+
+Notation, the same in the book:  x_1 ... x_K `images`, w_k `weights`, m `mixture`, x_1 `original`,
+r `added` (the remainder), alpha the weight of r on the path x_alpha = (1 - alpha) x_1 + alpha r.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+TARGETS = ("original", "added", "difference")  # what a path network may say; a joint one says all
+
+
+def check_images(images: Tensor, name: str = "images", dims: int = 4) -> Tensor:
+    """Return `images` if it is a finite floating tensor of at least `dims` dimensions in [-1, 1].
+
+    Raises TypeError or ValueError, naming what came and what to do.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"{name} must be a torch tensor, got {type(images).__name__}; convert with torch.stack or torch.tensor"
+        )
+    if not images.is_floating_point():
+        raise TypeError(
+            f"{name} must hold floats in [-1, 1], got {images.dtype}; for 8-bit images use x / 127.5 - 1"
+        )
+    if images.ndim < dims:
+        shape = "(..., K, C, H, W)" if dims == 4 else "(..., C, H, W)"
+        raise ValueError(f"{name} must have the shape {shape}, got {tuple(images.shape)}; add the missing dimension")
+    if images.numel() == 0:
+        raise ValueError(f"{name} is empty, got the shape {tuple(images.shape)}; pass at least one image")
+    if not torch.isfinite(images).all():
+        raise ValueError(f"{name} holds NaN or infinity; clean it before mixing")
+    low, high = images.min().item(), images.max().item()
+    if low < -1.0001 or high > 1.0001:
+        raise ValueError(f"{name} must lie in [-1, 1], got [{low:.3g}, {high:.3g}]; rescale (8 bits: x / 127.5 - 1)")
+    return images
+
+
+def check_weights(weights: Sequence[float] | Tensor | None, k: int) -> Tensor:
+    """Mixing weights as a (K,) float64 tensor; None means 1/K each.  Raises ValueError if they are none."""
+    if not isinstance(k, int) or k < 2:
+        raise ValueError(f"k must be a whole number of at least 2, got {k}; one image is no mixture")
+    if weights is None:
+        return torch.full((k,), 1 / k, dtype=torch.float64)
+    weights = torch.as_tensor(weights, dtype=torch.float64)
+    if weights.shape != (k,):
+        raise ValueError(f"weights must be {k} numbers, one an image, got {weights.tolist()}")
+    if not (weights > 0).all() or abs(weights.sum().item() - 1) > 1e-6:
+        raise ValueError(f"weights must be positive and sum to 1, got {weights.tolist()}; divide them by their sum")
+    return weights
+
+
+def mix(images: Tensor, weights: Sequence[float] | Tensor | None = None) -> Tensor:
+    """The mixture m = sum_k w_k x_k, in [-1, 1].
+
+    `images` (..., K, C, H, W) floats in [-1, 1], K >= 2; `weights` K positive numbers that sum to 1,
+    1/K each if None.  Returns (..., C, H, W).  Raises TypeError or ValueError on anything else.
+
+    >>> pair = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
+    >>> mix(pair, [0.25, 0.75]).unique()
+    tensor([0.7500])
+    """
+    k = check_images(images).shape[-4]
+    if k < 2:
+        raise ValueError(f"images must hold K >= 2 images in dimension -4, got K = {k}; one image is no mixture")
+    weights = check_weights(weights, k).to(images)
+    return torch.einsum("...kchw,k->...chw", images, weights)
+
+
+def on_path(original: Tensor, added: Tensor, alpha: float | Tensor) -> Tensor:
+    """x_alpha = (1 - alpha) x_1 + alpha r: the point of the path at `alpha` (a number, or one that broadcasts)."""
+    return (1 - alpha) * original + alpha * added
+
+
+def complete(target: str, answer: Tensor, anchor: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Keep a network's `answer`, and solve for the half that it did not say.  Returns (original, added).
+
+    The two must re-mix to `anchor` at `alpha`.  That gives the two partner rules: *from the state* is
+    (anchor, alpha) = (x_alpha, alpha), *from the mixture* is (m, alpha_0).  All images (B, C, H, W);
+    `target` is one of TARGETS; 0 < alpha < 1.
+
+    >>> complete("original", torch.tensor([1.0]), torch.tensor([0.5]), 0.5)
+    (tensor([1.]), tensor([0.]))
+    """
+    if target == "original":
+        return answer, (anchor - (1 - alpha) * answer) / alpha
+    if target == "added":
+        return (anchor - alpha * answer) / (1 - alpha), answer
+    if target == "difference":
+        return anchor - alpha * answer, anchor + (1 - alpha) * answer
+    raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+
+
+def project(images: Tensor, mixture: Tensor, weights: Sequence[float] | Tensor | None = None) -> Tensor:
+    """The images nearest to `images` (least squares) whose weighted sum is exactly `mixture`.
+
+    `images` (..., K, C, H, W), `mixture` (..., C, H, W); the values may leave [-1, 1].  The change of
+    image k is w_k / sum_j w_j^2 times what is missing: the Lagrange condition of the least change.
+    """
+    weights = check_weights(weights, images.shape[-4]).to(images)
+    missing = mixture - torch.einsum("...kchw,k->...chw", images, weights)
+    share = (weights / weights.square().sum()).reshape(-1, 1, 1, 1)
+    return images + share * missing.unsqueeze(-4)
+
+
+def round_to_8_bits(images: Tensor) -> Tensor:
+    """`images` clamped to [-1, 1] and rounded (half to even) to the 256 values that a PNG can hold."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def brightest_first(images: Tensor) -> Tensor:
+    """`images` (..., K, C, H, W) reordered so that the one with the largest mean stands first."""
+    first = images.mean((-3, -2, -1)).argsort(dim=-1, descending=True, stable=True)
+    return torch.take_along_dim(images, first[..., None, None, None], -4)

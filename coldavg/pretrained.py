@@ -1,0 +1,83 @@
+"""Trained networks: how they are written, the manifest that describes them, and how they are loaded."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from .data import write_atomically
+from .training import Settings
+from .unet import UNet
+
+FOLDER = Path(__file__).parent / "networks"
+
+
+def manifest() -> dict[str, dict]:
+    """What is known of each network in the package: file hash, settings, data, images seen, command."""
+    return json.loads((FOLDER / "networks.json").read_text())
+
+
+def save_network(network: UNet, settings: Settings, path: str | Path, **record) -> str:
+    """Write `network` (half precision) with its settings and `record` inside; returns the file's SHA-256."""
+    tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
+    notes = {"settings": json.dumps(asdict(settings)), "size": json.dumps(network.size), "record": json.dumps(record)}
+    content = save_tensors(tensors, metadata={"coldavg": json.dumps(notes)})
+    write_atomically(Path(path), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def network_file(name: str | Path) -> Path:
+    """The file of a network: of a name in the manifest, or `name` itself if it ends in .safetensors.
+
+    Raises ValueError if the name is unknown, FileNotFoundError if there is no such file.
+    """
+    known = ", ".join(manifest())
+    if str(name).endswith(".safetensors"):
+        path = Path(name)
+    elif str(name) in manifest():
+        path = FOLDER / f"{name}.safetensors"
+    else:
+        raise ValueError(f"network must be one of {known}, or a .safetensors file of coldavg train; got {str(name)!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"network file {str(path)!r} does not exist; the package has the networks {known}")
+    return path
+
+
+def load_network(name: str | Path, device: str | torch.device = "cpu") -> UNet:
+    """A trained network, ready to use: a name of the manifest, or a file that `coldavg train` wrote.
+
+    The file of a named network must have the hash that stands in the manifest.  Raises ValueError if the
+    name is unknown, or the file is cut short, altered or foreign; FileNotFoundError if there is none.
+
+    >>> load_network("digits-original").target
+    'original'
+    """
+    path = network_file(name)
+    content = path.read_bytes()
+    expected = manifest().get(str(name), {}).get("sha256")
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(f"network file {path.name} is cut short or altered (its hash is wrong); install coldavg again")
+    network, _ = read_network(content, path.name)
+    return network.to(device).eval()
+
+
+def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
+    """The network and its notes from the bytes of a file that `save_network` wrote; `name` serves errors."""
+    remedy = "use a whole file that coldavg train wrote"
+    try:
+        tensors = load_tensors(content)
+        length = int.from_bytes(content[:8], "little")
+        notes = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["coldavg"])
+        notes = {key: json.loads(value) for key, value in notes.items()}
+        size = notes["size"] and tuple(notes["size"])
+        network = Settings(**notes["settings"]).network(size)
+        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"network file {name} is cut short, altered or foreign ({reason}); {remedy}") from None
+    return network, notes

@@ -1,0 +1,113 @@
+"""The one network: a small U-Net that is told where on the path it stands."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """A residual block: norm, SiLU, convolve, twice; alpha scales and shifts the middle."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(1, inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = nn.GroupNorm(1, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.scale_and_shift = nn.Linear(embedding, 2 * outputs)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)  # a new block starts as the identity
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.scale_and_shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.skip(x) + self.conv2(F.silu(h))
+
+
+class Attention(nn.Module):
+    """Every position looks at every other: the two halves of a picture agree on which image is which."""
+
+    def __init__(self, width: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)  # (B, heads, HW, c / heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(mixed.transpose(-1, -2).reshape(b, c, h, w))
+
+
+class UNet(nn.Module):
+    """A picture and its alpha in, one picture out (path) or K pictures (joint).
+
+    Level 0 works at the size of the image and sees edges and strokes; each further level halves the
+    sides, widens the channels and sees larger parts; the last also attends, so that distant parts of
+    the picture can agree.  The way back up doubles the sides and joins, at each level, what the way
+    down had kept: coarse layout from below, fine detail from the side.
+
+    `channels` 1 or 3; `target` "original", "added", "difference" or "joint"; `k` images in a mixture
+    (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
+    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 8.
+    A joint network adds its answers to the mixture: it predicts where each image departs from it.
+    """
+
+    def __init__(self, channels: int = 1, target: str = "original", k: int = 2, alpha_max: float = 0.8,
+                 size: tuple[int, int] | None = None, widths: tuple[int, ...] = (32, 64, 128)):
+        super().__init__()
+        self.channels, self.target, self.k, self.alpha_max, self.size = channels, target, k, alpha_max, size
+        self.images = k if target == "joint" else 1
+        e = 4 * widths[0]
+        self.embed = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
+        for above, width in zip((widths[0], *widths), widths):
+            self.down.append(Block(above, width, e))
+        for width in widths[:-1]:
+            self.shrink.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], e), Attention(widths[-1]),
+                                     Block(widths[-1], widths[-1], e)])
+        for width, above in zip(widths[:0:-1], widths[-2::-1]):
+            self.grow.append(nn.Conv2d(width, above, 3, padding=1))
+            self.up.append(Block(2 * above, above, e))
+        self.norm = nn.GroupNorm(1, widths[0])
+        self.last = nn.Conv2d(widths[0], self.images * channels, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=1e-3)  # not zero: equal answers are a saddle of the order-blind loss
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
+        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint"."""
+        b, _, height, width = x.shape
+        stride = 2 ** len(self.shrink)
+        h = self.stem(F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate"))
+        embedding = self.embed(waves(alpha, self.embed[0].in_features).to(x.dtype))
+        kept = []
+        for level, block in enumerate(self.down):
+            h = block(h, embedding)
+            if level < len(self.shrink):
+                kept.append(h)
+                h = self.shrink[level](h)
+        first, attention, second = self.middle
+        h = second(attention(first(h, embedding)), embedding)
+        for grow, block in zip(self.grow, self.up):
+            h = grow(F.interpolate(h, scale_factor=2, mode="nearest"))
+            h = block(torch.cat([h, kept.pop()], dim=1), embedding)
+        h = self.last(F.silu(self.norm(h)))[:, :, :height, :width]
+        return x[:, None] + h.reshape(b, self.images, -1, height, width) if self.target == "joint" else h
+
+
+def waves(alpha: Tensor, count: int) -> Tensor:
+    """alpha (B,) as `count` sines and cosines (B, count), of wavelengths from 2 pi down to 2 pi / 1000."""
+    rates = torch.exp(torch.linspace(0, math.log(1000), count // 2, device=alpha.device))
+    angles = alpha[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

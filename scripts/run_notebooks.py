@@ -1,0 +1,68 @@
+"""Run notebooks headless, in fresh kernels, and write them with nothing in them that changes by itself.
+
+    python scripts/run_notebooks.py OUT notebooks/*.ipynb [-p name value ...]
+
+OUT is a folder; the folder `notebooks` itself renews the committed outputs.
+"""
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Cell ids in order, no times, no widget state, streams in one piece, widget models named by their place."""
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        **{key: notebook.metadata[key] for key in ("coldavg",) if key in notebook.metadata},
+    })
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id = f"cell-{number:03d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        outputs = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and outputs and outputs[-1].get("name") == output.name:
+                outputs[-1].text += output.text
+            else:
+                outputs.append(output)
+        for output in outputs:
+            if output.output_type == "stream":  # a progress bar leaves its last state
+                output.text = re.sub(r"[^\n]*\r(?=[^\n])", "", output.text)
+            view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json")
+            if view:
+                view["model_id"] = f"widget-{number:03d}"
+        if "outputs" in cell:
+            cell.outputs = outputs
+    return notebook
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    options = parser.parse_args()
+    parameters = {name: json.loads(value) for name, value in options.parameter}
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in options.notebooks:
+        start = time.perf_counter()
+        part = options.out / f".{path.name}.part"
+        try:
+            papermill.execute_notebook(path, part, parameters, progress_bar=False, cwd=path.parent)
+            notebook = normalise(nbformat.read(part, 4))
+        finally:
+            part.unlink(missing_ok=True)
+        nbformat.write(notebook, options.out / path.name)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
