@@ -15,6 +15,7 @@ from .metrics import interval, score
 from .mixing import brightest_first, mix, round_to_8_bits
 from .pretrained import load_network, network_file
 from .samplers import unmix
+from .training import described
 
 
 def protocol(data: str, k: int = 2, count: int = 1000, rounded: bool = True) -> tuple[Tensor, Tensor]:
@@ -66,7 +67,7 @@ def stamp(network: str | None, data: str) -> dict:
     """Where a row comes from: commit, seed, device, date, and the hashes of the network's and the data's files."""
     changed = run_git("status", "--porcelain", "--", "*.py")
     commit = (run_git("rev-parse", "--short=12", "HEAD") or "none") + ("+" if changed else "")  # +: code not committed
-    return {"commit": commit, "seed": 0, "device": f"cpu, {torch.get_num_threads()} threads",
+    return {"commit": commit, "seed": 0, "device": described(torch.device("cpu")),
             "date": datetime.now(UTC).date().isoformat(),
             "network_sha256": network and fingerprint(network_file(network)),
             "data_sha256": fingerprint(data_file(data, "test"))}
@@ -81,7 +82,14 @@ def run_git(*words: str) -> str:
         return ""
 
 
-def write_rows(rows: list[dict], path: str | Path) -> None:
-    """Store rows as JSON, one to a line, so that a change to one shows as one line of a diff."""
+KEY = ("data", "k", "network", "sampler", "calls", "tuples", "rounded")  # what makes a row another row
+
+
+def merge_rows(rows: list[dict], path: str | Path) -> None:
+    """Add rows to a JSON file, in place of those of the same setting; one row a line, so that a diff can be read."""
+    path = Path(path)
+    kept = {tuple(row[key] for key in KEY): row for row in (json.loads(path.read_text()) if path.exists() else [])}
+    kept |= {tuple(row[key] for key in KEY): row for row in rows}
+    rows = [kept[key] for key in sorted(kept, key=str)]
     lines = ",\n".join(json.dumps(row) for row in rows)
     write_atomically(Path(path), f"[\n{lines}\n]\n".encode())

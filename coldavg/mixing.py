@@ -107,7 +107,8 @@ def project(images: Tensor, mixture: Tensor, weights: Sequence[float] | Tensor |
 
 def round_to_8_bits(images: Tensor) -> Tensor:
     """`images` clamped to [-1, 1] and rounded (half to even) to the 256 values that a PNG can hold."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    levels = ((images.clamp(-1, 1) + 1) * 127.5).round(decimals=3)  # less the noise of floats: a half is a half
+    return levels.round() / 127.5 - 1
 
 
 def brightest_first(images: Tensor) -> Tensor:

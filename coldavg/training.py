@@ -46,6 +46,8 @@ class Settings:
             raise ValueError(f"k must be 2, 3 or 4, got {self.k}")
         if not (self.k - 1) / self.k <= self.alpha_max < 1:
             raise ValueError(f"alpha_max must be in [(k - 1) / k, 1), got {self.alpha_max} for k = {self.k}")
+        if not self.widths or any(width < 4 or width % 4 for width in self.widths):
+            raise ValueError(f"widths must each be a multiple of 4, for the heads of attention, got {self.widths}")
         if self.images < 1 or self.batch < 1 or not self.rate > 0 or not 0 <= self.ema < 1:
             raise ValueError("images and batch must be at least 1, rate above 0 and ema in [0, 1)")
 
@@ -65,6 +67,7 @@ class Progress:
     network: UNet
     losses: list[tuple[int, float, float]]
     precision: str
+    device: str
     done: float = 0.0  # share of the run, 0 to 1
 
 
@@ -111,7 +114,7 @@ def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.
     generator = torch.Generator().manual_seed(settings.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, fused=True)
     bfloat16 = faster_in_bfloat16(network, images, settings, device)
-    state = Progress(average, [], "bfloat16" if bfloat16 else "float32")
+    state = Progress(average, [], "bfloat16" if bfloat16 else "float32", described(device))
     start, seen = time.perf_counter(), 0
     with tqdm(total=settings.images, unit=" images", disable=not progress, mininterval=1) as bar:
         while state.done < 1:
@@ -136,6 +139,11 @@ def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.
                 callback(state)
     average.eval()
     return state
+
+
+def described(device: torch.device) -> str:
+    """The device in words: "cpu, 2 threads", or the name of the GPU."""
+    return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
 def faster_in_bfloat16(network: UNet, images: Tensor, settings: Settings, device: torch.device) -> bool:

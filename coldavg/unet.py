@@ -58,7 +58,7 @@ class UNet(nn.Module):
 
     `channels` 1 or 3; `target` "original", "added", "difference" or "joint"; `k` images in a mixture
     (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
-    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 8.
+    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4.
     A joint network adds its answers to the mixture: it predicts where each image departs from it.
     """
 

@@ -14,6 +14,18 @@ from pathlib import Path
 import nbformat
 import papermill
 
+from coldavg.data import data_file
+
+
+def missing_data(path: Path) -> str:
+    """Why a chapter can't run here, or nothing: its metadata may say {"coldavg": {"needs": [image sets]}}."""
+    for name in json.loads(path.read_text())["metadata"].get("coldavg", {}).get("needs", []):
+        try:
+            data_file(name, "train")
+        except FileNotFoundError as error:
+            return str(error)
+    return ""
+
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Cell ids in order, no times, no widget state, streams in one piece, widget models named by their place."""
@@ -54,6 +66,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.notebooks:
         start = time.perf_counter()
+        if reason := missing_data(path):
+            (options.out / path.name).write_bytes(path.read_bytes())
+            print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
+            continue
         part = options.out / f".{path.name}.part"
         try:
             papermill.execute_notebook(path, part, parameters, progress_bar=False, cwd=path.parent)

@@ -1,0 +1,52 @@
+# make book: run every chapter, build the book from those runs.   make test: everything that must hold.
+PYTHON ?= python3
+PY := .venv/bin/python
+CHAPTERS := $(wildcard notebooks/*.ipynb)
+export JUPYTER_PLATFORM_DIRS := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: book test chapters results clean
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(PY) -m pip install --disable-pip-version-check -q --no-deps -e .
+	touch $@
+
+# A clean build: of the notebooks in the folder $(1), into _build/html
+define build
+	rm -rf _build/source _build/sphinx _build/html
+	mkdir -p _build/source
+	cp -R _config.yml _toc.yml book _build/source/
+	cp -R $(1) _build/source/notebooks
+	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source
+	mv _build/sphinx/_build/html _build/html
+	@for page in $(CHAPTERS:.ipynb=.html); do test -s _build/html/$$page || { echo "no page $$page"; exit 1; }; done
+endef
+
+book: .venv/installed
+	rm -rf _build/run
+	$(PY) scripts/run_notebooks.py _build/run $(CHAPTERS)
+	$(call build,_build/run)
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: .venv/installed
+	$(PY) -m ruff check .
+	$(call build,notebooks)
+	$(PY) -m pytest -c tests/notebooks.ini --rootdir . notebooks
+	$(PY) -m pytest
+
+# Renew the committed outputs of the chapters
+chapters: .venv/installed
+	$(PY) scripts/run_notebooks.py notebooks $(CHAPTERS)
+
+# Renew the stored results of the digits networks (about an hour on two cores)
+results: .venv/installed
+	.venv/bin/coldavg evaluate --out results/digits.json
+	.venv/bin/coldavg evaluate --network digits-joint --out results/digits.json
+	.venv/bin/coldavg evaluate --network digits-joint --unrounded --out results/digits.json
+	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 1 5 20 100 --out results/digits.json
+	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 625 --count 200 --out results/digits.json
+
+clean:
+	rm -rf _build

@@ -1,0 +1,251 @@
+"""The command line: coldavg unmix, coldavg train, coldavg evaluate.
+
+Wrong input ends in one line that says what was wrong and what to do, exit code 2, and nothing half-written.
+"""
+
+import argparse
+import io
+import json
+import math
+import shlex
+import sys
+import tempfile
+import time
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from .data import fingerprint
+from .evaluate import evaluate, merge_rows
+from .figures import pixels, show
+from .pretrained import load_network, network_file, save_network
+from .samplers import SAME_AS, SAMPLERS, unmix
+from .training import Progress, Settings, fit
+
+LARGEST = 10_000  # pixels on a side; more is no average of small pictures, and would fill the memory
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for wrong input, 130 for ctrl-C."""
+    options = parser().parse_args(words)
+    options.words = sys.argv[1:] if words is None else words
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        return say("stopped by ctrl-C", 130)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return say(f"{error.strerror or error}{where}" + ("; choose another --out" if error.errno else ""))
+    except (ValueError, TypeError) as error:
+        return say(str(error))
+    return 0
+
+
+def say(message: str, code: int = 2) -> int:
+    """Print one line to standard error; returns `code`."""
+    print("coldavg: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line."""
+
+    def error(self, message: str):
+        raise SystemExit(say(f"{message}; see {self.prog} --help"))
+
+
+def parser() -> Parser:
+    """All commands and their options."""
+    top = Parser(prog="coldavg", description="Take averaged pictures apart.")
+    top.add_argument("--version", action="version", version=version("coldavg"))
+    commands = top.add_subparsers(required=True, metavar="unmix | train | evaluate")
+    plain = argparse.ArgumentDefaultsHelpFormatter
+
+    p = commands.add_parser("unmix", help="recover the images from averages", formatter_class=plain)
+    p.add_argument("image", nargs="+", type=Path, help="pictures of averages, 8-bit grey or RGB")
+    p.add_argument("--network", required=True, help="a name, or a file that coldavg train wrote")
+    p.add_argument("--sampler", default="cold", help=f"for path networks: {', '.join(SAMPLERS)}")
+    p.add_argument("--steps", type=int, default=20, help="steps of the sampler, for path networks")
+    p.add_argument("--k", type=int, help="how many images were mixed (default: what the network was trained for)")
+    p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
+    p.add_argument("--resize", action="store_true", help="crop to the middle and resize to the network's size")
+    p.add_argument("--out", type=Path, required=True, help="folder for the results")
+    p.set_defaults(run=run_unmix)
+
+    p = commands.add_parser("train", help="train a network", formatter_class=plain)
+    for setting in fields(Settings):
+        kind = numbers(int) if setting.name == "widths" else setting.type
+        p.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, default=setting.default, help="see Settings")
+    p.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
+    p.add_argument("--out", type=Path, required=True, help="the network's file, NAME.safetensors")
+    p.set_defaults(run=run_train)
+
+    p = commands.add_parser("evaluate", help="score a network by the protocol", formatter_class=plain)
+    p.add_argument("--network", default="none", help="a name or a file; none scores the average itself")
+    p.add_argument("--data", default="digits", help="the image set; its test split is used")
+    p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all: one of each class")
+    p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
+    p.add_argument("--k", type=int, default=2, help="images in a mixture")
+    p.add_argument("--count", type=int, default=1000, help="test tuples")
+    p.add_argument("--unrounded", action="store_true", help="do not round the mixtures to 8 bits")
+    p.add_argument("--out", type=Path, help="a JSON file of rows; a row of the same setting is replaced")
+    p.set_defaults(run=run_evaluate)
+    return top
+
+
+def numbers(kind: type):
+    """A parser of numbers with commas between them."""
+
+    def parse(text: str) -> tuple:
+        return tuple(kind(part) for part in text.split(","))
+
+    parse.__name__ = "list of numbers with commas between them"
+    return parse
+
+
+def run_unmix(options: argparse.Namespace) -> None:
+    """coldavg unmix: check everything first, write everything last."""
+    network = load_network(options.network)
+    if network.target != "joint" and options.sampler not in SAMPLERS:
+        raise ValueError(f"--sampler must be one of {', '.join(SAMPLERS)}, got {options.sampler!r}")
+    stems = [path.stem for path in options.image]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise ValueError(f"two pictures have the name {twice[0]!r}: their results would overwrite; rename one")
+    mixtures = [read_image(path, network.channels, network.size, options.resize) for path in options.image]
+    files = {}
+    for path, mixture in zip(options.image, mixtures):
+        start = time.perf_counter()
+        result = unmix(mixture, network, options.sampler, options.steps, options.k, options.weights,
+                       progress=sys.stderr.isatty())
+        seconds = time.perf_counter() - start
+        k = len(result.images)
+        named = {f"{path.stem}-{i}.png": image for i, image in enumerate(result.images, 1)}
+        titles = ["the average", *(f"recovered {i}" for i in range(1, k + 1))]
+        comparison = io.BytesIO()
+        show([[mixture, *result.images]], titles, inches=2).savefig(comparison, format="png")
+        done = {
+            "image": path.name, "network": options.network,
+            "network_sha256": fingerprint(network_file(options.network)),
+            "k": k, "weights": list(options.weights or [1 / k] * k),
+            "sampler": "joint" if network.target == "joint" else options.sampler, "calls": result.calls,
+            "seconds": round(seconds, 3), "resized": options.resize, "recovered": list(named),
+            "comparison": f"{path.stem}-comparison.png", "version": version("coldavg"),
+        }
+        files |= {name: png(image) for name, image in named.items()}
+        files |= {done["comparison"]: comparison.getvalue(), f"{path.stem}.json": json.dumps(done, indent=2).encode()}
+    write_together(options.out, files)
+    print(f"{len(files)} files in {options.out}: {', '.join(files)}")
+
+
+def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: bool = False) -> Tensor:
+    """An 8-bit picture as (C, H, W) in [-1, 1]; ValueError or OSError, naming the file, for any other."""
+    if not path.is_file():
+        raise ValueError(f"image {str(path)!r} is no file; name a picture")
+    try:
+        with Image.open(path) as picture:
+            if max(picture.size) > LARGEST:
+                wide, tall = picture.size
+                raise ValueError(f"image {str(path)!r} is {wide} x {tall} pixels, at most {LARGEST} a side; shrink it")
+            if picture.mode not in ("L", "RGB"):
+                raise ValueError(f"image {str(path)!r} must be 8-bit grey or RGB, got mode {picture.mode} (16 bits, "
+                                 "a palette or an alpha channel); convert it, and save the average as it was published")
+            picture.load()
+    except UnidentifiedImageError:
+        raise ValueError(f"image {str(path)!r} is not a picture that can be read; pass a PNG or JPEG file") from None
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {str(path)!r} is broken ({error}); pass a whole PNG or JPEG file") from None
+    if channels == 1 and picture.mode == "RGB":
+        red, green, blue = picture.split()
+        if red.tobytes() != green.tobytes() or green.tobytes() != blue.tobytes():
+            raise ValueError(f"image {str(path)!r} is in colour, and the network knows grey images; convert it to grey")
+        picture = red
+    if channels == 3 and picture.mode == "L":
+        picture = picture.convert("RGB")
+    if size is not None and picture.size != (size[1], size[0]):
+        if not resize:
+            raise ValueError(f"image {str(path)!r} is {picture.width} x {picture.height} pixels, the network knows "
+                             f"{size[1]} x {size[0]}; pass --resize to crop and resize it")
+        picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BICUBIC)
+    array = np.asarray(picture).reshape(picture.height, picture.width, channels)
+    return torch.from_numpy(array.transpose(2, 0, 1).copy()).float() / 127.5 - 1
+
+
+def png(image: Tensor) -> bytes:
+    """An image (C, H, W) in [-1, 1] as the bytes of a PNG file."""
+    packed = io.BytesIO()
+    Image.fromarray(pixels(image)).save(packed, "PNG")
+    return packed.getvalue()
+
+
+def write_together(folder: Path, files: dict[str, bytes]) -> None:
+    """Write all files, or none: into a new folder inside `folder`, and from there each to its place."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {str(folder)!r} is a file, not a folder; choose another")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
+        for name, content in files.items():
+            (Path(part) / name).write_bytes(content)
+        for name in files:
+            (Path(part) / name).replace(folder / name)
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """coldavg train: the file is renewed every minute, so that little is lost whatever happens."""
+    settings = Settings(**{setting.name: getattr(options, setting.name) for setting in fields(Settings)})
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"--out must end in .safetensors, got {options.out.name!r}")
+    if options.out.exists():
+        raise ValueError(f"--out {str(options.out)!r} exists; move it away, or choose another name")
+    command = shlex.join(["coldavg", *options.words])
+    saved = time.perf_counter()
+    state: Progress | None = None
+
+    def save() -> None:
+        images, seconds, loss = state.losses[-1]
+        save_network(state.network, settings, options.out, images=images, seconds=round(seconds), loss=loss,
+                     precision=state.precision, device=state.device, command=command)
+
+    def keep(now: Progress) -> None:
+        nonlocal saved, state
+        state = now
+        if time.perf_counter() - saved > 60:
+            save()
+            saved = time.perf_counter()
+
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        state = fit(settings, seconds=options.seconds, callback=keep)
+    except KeyboardInterrupt:
+        if state is None:
+            raise
+        save()
+        print(f"stopped by ctrl-C after {state.losses[-1][0]} images; the network so far is {options.out}")
+        raise
+    save()
+    print(f"{options.out}: {state.losses[-1][0]} images in {state.losses[-1][1]:.0f} s")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """coldavg evaluate: one row for each sampler and number of steps."""
+    network = None if options.network == "none" else options.network
+    names = [name for name in SAMPLERS if name not in SAME_AS] if options.sampler == ["all"] else options.sampler
+    settings = [(name, steps) for name in names for steps in options.steps
+                if SAMPLERS.get(name) is None or SAMPLERS[name].steps in (None, steps)]
+    if network is None or load_network(network).target == "joint":
+        settings = [("cold", 1)]  # no sampler
+    for name, steps in settings:
+        row = evaluate(network, options.data, name, steps, options.k, options.count, not options.unrounded,
+                       progress=sys.stderr.isatty())
+        print(json.dumps(row))
+        if options.out is not None:
+            merge_rows([row], options.out)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
