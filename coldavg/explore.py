@@ -35,6 +35,9 @@ class Player:
         self.height, self.width = arrays[0].shape[:2]
         self.scale = scale
 
+    def __repr__(self) -> str:  # no address in memory: the outputs of a chapter stay the same
+        return f"Player({len(self.labels)} frames: {self.alt})"
+
     def _repr_html_(self) -> str:
         packed = io.BytesIO()
         Image.fromarray(self.strip).save(packed, "PNG", optimize=True)

@@ -63,7 +63,7 @@ def load_network(name: str | Path, device: str | torch.device = "cpu") -> UNet:
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise ValueError(f"network file {path.name} is cut short or altered (its hash is wrong); install coldavg again")
     network, _ = read_network(content, path.name)
-    return network.to(device).eval()
+    return network.to(device, memory_format=torch.channels_last).eval()
 
 
 def read_network(content: bytes, name: str) -> tuple[UNet, dict]:

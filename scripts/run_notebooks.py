@@ -72,7 +72,8 @@ def main() -> None:
             continue
         part = options.out / f".{path.name}.part"
         try:
-            papermill.execute_notebook(path, part, parameters, progress_bar=False, cwd=path.parent)
+            papermill.execute_notebook(path, part, parameters, kernel_name="python3", language="python",
+                                       progress_bar=False, cwd=path.parent)
             notebook = normalise(nbformat.read(part, 4))
         finally:
             part.unlink(missing_ok=True)

@@ -72,6 +72,7 @@ def test_brightest_first_moves_whole_images():
 fine = torch.zeros(2, 1, 4, 4)
 WRONG = {
     "no tensor": (lambda: mix([[0.0]]), TypeError, "images must be a torch tensor"),
+    "mixed sizes": (lambda: mix([fine[0], fine[0, :, :2]]), ValueError, r"of one size, got \(1, 2, 4\), \(1, 4, 4\)"),
     "dimensions": (lambda: mix(torch.zeros(4, 4)), ValueError, "shape"),
     "one image": (lambda: mix(fine[:1]), ValueError, "K >= 2"),
     "empty": (lambda: mix(torch.zeros(2, 1, 0, 4)), ValueError, "empty"),

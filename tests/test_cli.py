@@ -1,0 +1,213 @@
+"""The command line as a user meets it: what it writes, and the one line and exit code 2 for wrong input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coldavg import mix, protocol, psnr, round_to_8_bits
+from coldavg.cli import main, png, read_image
+from coldavg.metrics import match
+
+
+def average(path, tuples=1):
+    """An 8-bit average of two unseen digits, as a PNG; returns the two."""
+    pairs, mixtures = protocol("digits", 2, tuples)
+    path.write_bytes(png(mixtures[-1]))
+    return pairs[-1]
+
+
+def test_unmix_writes_two_readable_digits(tmp_path, capsys):
+    pair = average(tmp_path / "average.png")
+    out = tmp_path / "out"
+    assert main(["unmix", str(tmp_path / "average.png"), "--network", "digits-joint", "--out", str(out)]) == 0
+    files = sorted(path.name for path in out.iterdir())
+    assert files == ["average-1.png", "average-2.png", "average-comparison.png", "average.json"]
+    recovered = [read_image(out / f"average-{i}.png", 1, (28, 28)) for i in (1, 2)]
+    recovered = torch.stack(recovered)
+    before = psnr(round_to_8_bits(mix(pair)).expand(2, 1, 28, 28), pair).mean()
+    assert psnr(match(recovered[None], pair[None])[0], pair).mean() > before + 4
+    done = json.loads((out / "average.json").read_text())
+    assert done["calls"] == 1 and done["sampler"] == "joint" and done["weights"] == [0.5, 0.5]
+    assert len(done["network_sha256"]) == 64
+    assert "average-comparison.png" in capsys.readouterr().out
+
+
+def test_unmix_by_a_path_network_with_weights(tmp_path):
+    average(tmp_path / "a.png"), average(tmp_path / "b.png", 2)
+    out = tmp_path / "new" / "out"
+    words = ["unmix", *(str(tmp_path / f"{n}.png") for n in "ab"), "--network", "digits-original", "--sampler", "naive",
+             "--steps", "3", "--weights", "0.6,0.4", "--out", str(out)]
+    assert main(words) == 0
+    assert len(list(out.iterdir())) == 8
+    done = json.loads((out / "b.json").read_text())
+    assert (done["calls"], done["sampler"], done["weights"]) == (3, "naive", [0.6, 0.4])
+
+
+def picture(path, mode="L", size=(28, 28), kind="PNG"):
+    Image.new(mode, size).save(path, kind)
+    return path
+
+
+def broken(path):
+    noise = np.random.RandomState(0).randint(0, 255, (28, 28), np.uint8)
+    Image.fromarray(noise).save(path, "PNG")
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def sixteen_bits(path):
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(path)
+
+
+def colourful(path):
+    Image.fromarray(np.random.RandomState(0).randint(0, 255, (28, 28, 3), np.uint8)).save(path)
+
+
+PICTURES = {
+    "absent": (lambda path: None, "is no file"),
+    "a folder": (lambda path: path.mkdir(), "is no file"),
+    "broken": (broken, "is broken"),
+    "not a picture": (lambda path: path.write_text("hello"), "is not a picture"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a picture"),
+    "very wide": (lambda path: picture(path, size=(50_000, 2)), "50000 x 2 pixels, at most 10000"),
+    "of another size": (lambda path: picture(path, size=(64, 64)), "pass --resize"),
+    "16 bits": (sixteen_bits, "mode I;16"),
+    "palette": (lambda path: picture(path, "P"), "mode P"),
+    "alpha": (lambda path: picture(path, "RGBA"), "mode RGBA"),
+    "grey and alpha": (lambda path: picture(path, "LA"), "mode LA"),
+    "in colour": (colourful, "is in colour"),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_wrong_pictures(case, tmp_path, capsys):
+    make, words = PICTURES[case]
+    average(tmp_path / "good.png")
+    make(tmp_path / "bad.png")
+    arguments = ["unmix", str(tmp_path / "good.png"), str(tmp_path / "bad.png"), "--network", "digits-joint"]
+    check_refusal(arguments + ["--out", str(tmp_path / "out")], words, capsys)
+    assert not (tmp_path / "out").exists(), "nothing is written for the good one either"
+
+
+def check_refusal(arguments, words, capsys):
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    error = capsys.readouterr().err
+    assert code == 2 and words in error and error.count("\n") == 1 and "Traceback" not in error, error
+
+
+OPTIONS = {
+    "no command": ([], "see coldavg --help"),
+    "no network": (["unmix", "GOOD", "--out", "OUT"], "--network"),
+    "unknown network": (["unmix", "GOOD", "--network", "cats", "--out", "OUT"], "digits-joint, digits-original"),
+    "absent network file": (["unmix", "GOOD", "--network", "no.safetensors", "--out", "OUT"], "does not exist"),
+    "unknown sampler": (["unmix", "GOOD", "--network", "digits-original", "--sampler", "x", "--out", "OUT"],
+                        "one_step, naive, cold"),
+    "no steps": (["unmix", "GOOD", "--network", "digits-original", "--steps", "0", "--out", "OUT"], "at least 1"),
+    "steps in words": (["unmix", "GOOD", "--network", "digits-original", "--steps", "x", "--out", "OUT"], "--steps"),
+    "k": (["unmix", "GOOD", "--network", "digits-original", "--k", "1", "--out", "OUT"], "at least 2"),
+    "k of the network": (["unmix", "GOOD", "--network", "digits-joint", "--k", "3", "--out", "OUT"], "k must be 2"),
+    "weights": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "0.5,0.6", "--out", "OUT"], "sum to 1"),
+    "weights in words": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "a,b", "--out", "OUT"],
+                         "--weights"),
+    "alpha0 above alpha_max": (["unmix", "GOOD", "--network", "digits-original", "--weights", "0.1,0.9", "--out",
+                                "OUT"], "alpha_max"),
+    "out is a file": (["unmix", "GOOD", "--network", "digits-joint", "--out", "GOOD"], "is a file, not a folder"),
+    "same name twice": (["unmix", "GOOD", "GOOD", "--network", "digits-joint", "--out", "OUT"], "rename one"),
+    "train: suffix": (["train", "--out", "OUT"], "end in .safetensors"),
+    "train: in use": (["train", "--out", "USED.safetensors"], "exists"),
+    "train: target": (["train", "--target", "x", "--out", "N.safetensors"], "original, added, difference, joint"),
+    "train: data": (["train", "--data", "x", "--out", "N.safetensors"], "digits-full"),
+    "evaluate: sampler": (["evaluate", "--network", "digits-original", "--sampler", "x", "--count", "3"], "one_step"),
+    "evaluate: count": (["evaluate", "--count", "9999"], "at least count"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_wrong_options(case, tmp_path, capsys, monkeypatch):
+    arguments, words = OPTIONS[case]
+    monkeypatch.chdir(tmp_path)
+    average(tmp_path / "GOOD")
+    (tmp_path / "USED.safetensors").write_bytes(b"dear")
+    check_refusal(arguments, words, capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["GOOD", "USED.safetensors"], "nothing half-written"
+
+
+def test_a_folder_that_can_not_be_written(tmp_path, capsys):
+    average(tmp_path / "a.png")
+    arguments = ["unmix", str(tmp_path / "a.png"), "--network", "digits-joint", "--out", "/proc/results"]
+    check_refusal(arguments, "choose another --out", capsys)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, capsys, monkeypatch):
+    average(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a-1.png").write_bytes(b"older")
+    write, count = Path.write_bytes, []
+
+    def fills_up(self, content):
+        count.append(self)
+        if len(count) == 3:
+            raise OSError(28, "No space left on device", str(self))
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fills_up)
+    arguments = ["unmix", str(tmp_path / "a.png"), "--network", "digits-joint", "--out", str(out)]
+    check_refusal(arguments, "No space left on device", capsys)
+    assert [path.name for path in out.iterdir()] == ["a-1.png"] and (out / "a-1.png").read_bytes() == b"older"
+
+
+def test_grey_in_colour_files_and_resizing(tmp_path):
+    grey = np.random.RandomState(0).randint(0, 255, (28, 28), np.uint8)
+    Image.fromarray(np.stack([grey] * 3, -1)).save(tmp_path / "rgb.png")
+    assert ((read_image(tmp_path / "rgb.png", 1, (28, 28))[0] + 1) * 127.5).round().byte().numpy().tolist() == \
+        grey.tolist()
+    assert read_image(tmp_path / "rgb.png", 3, (28, 28)).shape == (3, 28, 28)
+    picture(tmp_path / "wide.png", size=(90, 56))
+    assert read_image(tmp_path / "wide.png", 1, (28, 28), resize=True).shape == (1, 28, 28)
+
+
+TINY = ["--widths", "8,16", "--batch", "4", "--rate", "1e-3"]
+
+
+def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
+    file = tmp_path / "deep" / "own.safetensors"
+    assert main(["train", "--target", "joint", "--images", "40", *TINY, "--out", str(file)]) == 0
+    assert "40 images" in capsys.readouterr().out
+    rows = tmp_path / "rows.json"
+    assert main(["evaluate", "--network", str(file), "--count", "5", "--out", str(rows)]) == 0
+    row, = json.loads(rows.read_text())
+    assert row["network"] == "own" and row["sampler"] == "joint" and row["tuples"] == 5
+    assert json.loads(capsys.readouterr().out) == row
+    average(tmp_path / "a.png")
+    assert main(["unmix", str(tmp_path / "a.png"), "--network", str(file), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path):
+    for number, wanted in ((signal.SIGINT, ["n.safetensors"]), (signal.SIGKILL, [])):
+        folder = tmp_path / number.name
+        folder.mkdir()
+        command = [sys.executable, "-m", "coldavg.cli", "train", *TINY, "--images", "100000000", "--out",
+                   str(folder / "n.safetensors")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+        while "images/s" not in process.stderr.read(200):  # until the bar moves
+            assert process.poll() is None
+        time.sleep(1)
+        process.send_signal(number)
+        out, error = process.communicate(timeout=60)
+        assert sorted(path.name for path in folder.iterdir()) == wanted, error
+        if number is signal.SIGINT:
+            assert process.returncode == 130 and "Traceback" not in error and "network so far" in out
+            assert main(["evaluate", "--network", str(folder / "n.safetensors"), "--count", "2"]) == 0

@@ -1,0 +1,107 @@
+"""The protocol does not leak, and its stored rows are what the code gives."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import coldavg.evaluate
+from coldavg import evaluate, load_network, protocol, score, unmix
+from coldavg.evaluate import merge_rows, recover
+
+STORED = json.loads((Path(__file__).parent.parent / "results" / "digits.json").read_text())
+
+
+def test_the_protocol_is_fixed():
+    tuples, mixture = protocol("digits")
+    assert tuples.shape == (1000, 2, 1, 28, 28) and mixture.shape == (1000, 1, 28, 28)
+    assert (tuples[:, 0].mean((1, 2, 3)) >= tuples[:, 1].mean((1, 2, 3))).all()
+    levels = (mixture + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
+    exact = protocol("digits", rounded=False)[1]
+    assert 0 < (exact - mixture).abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+@pytest.mark.parametrize("name, sampler, steps", [("digits-joint", "cold", 1)] + [
+    ("digits-original", sampler, 3) for sampler in ("one_step", "naive", "cold", "without_error_removal",
+                                                    "with_error_removal", "resolve", "difference")])
+def test_no_sampler_sees_a_source_image(monkeypatch, name, sampler, steps):
+    """Replace the truths by noise once they are mixed: what is recovered must not change by a bit."""
+    seen = []
+
+    def spy(recovered, truth, mixture):
+        seen.append(recovered.clone())
+        return score(recovered, truth, mixture)
+
+    monkeypatch.setattr(coldavg.evaluate, "score", spy)
+    honest = evaluate(name, sampler=sampler, steps=steps, count=5)
+
+    def with_noise(*arguments):
+        tuples, mixture = protocol(*arguments)
+        generator = torch.Generator().manual_seed(1)
+        return tuples.copy_(torch.rand(tuples.shape, generator=generator) * 2 - 1), mixture
+
+    monkeypatch.setattr(coldavg.evaluate, "protocol", with_noise)
+    blind = evaluate(name, sampler=sampler, steps=steps, count=5)
+    assert torch.equal(seen[0], seen[1])
+    assert blind["psnr"] < honest["psnr"] - 3, "the marks did look at the truths"
+
+
+def test_the_leak_test_would_see_a_leak(monkeypatch):
+    """A planted sampler that reads the truths must be caught by the comparison above."""
+    tuples, mixture = protocol("digits", 2, 5)
+    leaky = [recovered + 0 * mixture[:, None] for recovered in (tuples, torch.zeros_like(tuples))]
+    assert not torch.equal(*leaky)
+
+
+def test_many_mixtures_are_recovered_as_they_are_one_by_one():
+    _, mixture = protocol("digits", 2, 5)
+    network = load_network("digits-original")
+    together, calls = recover(mixture, network, "naive", 2, batch=2)
+    alone = torch.stack([unmix(one, network, "naive", 2).images for one in mixture])
+    assert calls == 2
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+def test_the_average_itself_scores_by_hand():
+    row = evaluate(None, count=200, rounded=False)
+    tuples, _ = protocol("digits", 2, 200)
+    half = (tuples[:, 0] - tuples[:, 1]).double() / 4  # on [0, 1], each image departs from the mean by this
+    assert row["psnr"] == pytest.approx((-10 * half.square().flatten(1).mean(1).log10()).mean().item(), abs=0.02)
+    assert row["success"] == 0 and row["calls"] == 0
+
+
+def find(network, sampler, calls, **more):
+    wanted = {"network": network, "sampler": sampler, "calls": calls, "rounded": True, **more}
+    return [row for row in STORED if all(row[key] == value for key, value in wanted.items())]
+
+
+@pytest.mark.parametrize("name, sampler, calls", [("digits-joint", "joint", 1), ("digits-original", "cold", 5)])
+def test_a_stored_row_is_what_the_code_gives(name, sampler, calls):
+    """Twenty tuples anew: their mean lies within what twenty can differ from a thousand; hashes agree."""
+    stored, = find(name, sampler, calls)
+    row = evaluate(name, sampler=sampler, steps=calls, count=20)
+    for key in ("network_sha256", "data_sha256"):
+        assert row["stamp"][key] == stored["stamp"][key], key
+    low, high = stored["psnr_interval"]
+    margin = (high - low) * (stored["tuples"] / 20) ** 0.5
+    assert abs(row["psnr"] - stored["psnr"]) < margin
+
+
+def test_the_stored_digits_are_complete():
+    assert find(None, "the average itself", 0)
+    joint, = find("digits-joint", "joint", 1)
+    assert joint["tuples"] == 1000 and joint["psnr"] >= 26
+    for sampler in ("naive", "cold", "without_error_removal", "resolve"):
+        for calls in (1, 5, 20, 100, 625):
+            assert find("digits-original", sampler, calls), (sampler, calls)
+    assert len({row["stamp"]["data_sha256"] for row in STORED}) == 1
+
+
+def test_merging_replaces_rows_of_the_same_setting(tmp_path):
+    row = {"data": "d", "k": 2, "network": None, "sampler": "s", "calls": 1, "tuples": 9, "rounded": True, "psnr": 1.0}
+    path = tmp_path / "rows.json"
+    merge_rows([row, row | {"calls": 5}], path)
+    merge_rows([row | {"psnr": 2.0}], path)
+    assert sorted((each["calls"], each["psnr"]) for each in json.loads(path.read_text())) == [(1, 2.0), (5, 1.0)]

@@ -1,0 +1,129 @@
+"""The gate can fail: what is planted here must make the commands of `make test` fail.
+
+A chapter with a failing cell, an exception inside a widget, a missing output, a changed number; a page that
+leads nowhere; and a chapter without its data, which must be skipped by name.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from scripts.run_notebooks import normalise
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_notebooks(*words, **environment):
+    return subprocess.run([sys.executable, "scripts/run_notebooks.py", *map(str, words)], cwd=ROOT, capture_output=True,
+                          text=True, env={**os.environ, **environment})
+
+
+def write(folder, *sources, change=lambda book: None, **metadata):
+    """A small chapter, executed and normalised as the real ones are; then `change` spoils it."""
+    folder.mkdir(exist_ok=True)
+    book = new_notebook(cells=[new_markdown_cell("# Planted"), *map(new_code_cell, sources)], metadata=metadata)
+    (folder / "draft").mkdir(exist_ok=True)
+    nbformat.write(book, folder / "draft" / "planted.ipynb")
+    made = run_notebooks(folder, folder / "draft" / "planted.ipynb")
+    shutil.rmtree(folder / "draft")
+    if made.returncode == 0:
+        book = nbformat.read(folder / "planted.ipynb", 4)
+        change(book)
+    nbformat.write(normalise(book), folder / "planted.ipynb")
+    return made
+
+
+def gate(folder, **environment):
+    """The very command of `make test`, on a folder of planted chapters."""
+    words = [sys.executable, "-m", "pytest", "-c", "tests/notebooks.ini", "--rootdir", ".", str(folder)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def test_a_good_chapter_passes(tmp_path):
+    made = write(tmp_path / "n", "print(1 + 1)", "import ipywidgets\nipywidgets.IntSlider(value=3)")
+    assert made.returncode == 0, made.stderr
+    passed = gate(tmp_path / "n")
+    assert passed.returncode == 0 and "2 passed" in passed.stdout, passed.stdout
+
+
+def test_a_failing_cell_fails(tmp_path):
+    made = write(tmp_path / "n", "print(1)", "1 / 0")
+    assert made.returncode != 0, "make book stops"
+    assert "ZeroDivisionError" in made.stderr
+    failed = gate(tmp_path / "n")
+    assert failed.returncode == 1 and "1 failed" in failed.stdout, failed.stdout
+
+
+WIDGET = """import ipywidgets
+def redraw(value):
+    {body}
+ipywidgets.interactive_output(redraw, dict(value=ipywidgets.IntSlider()))"""
+
+
+@pytest.mark.parametrize("body, code", [("pass", 0), ("1 / 0", 1)])
+def test_an_exception_inside_a_widget_fails(tmp_path, body, code):
+    """ipywidgets swallows it: the cell seems to run.  The committed chapter was good; then the callback broke."""
+    def spoil(book):
+        book.cells[1].source = WIDGET.format(body=body)
+
+    made = write(tmp_path / "n", WIDGET.format(body="pass"), change=spoil)
+    assert made.returncode == 0, made.stderr
+    compared = gate(tmp_path / "n")
+    assert compared.returncode == code, compared.stdout
+
+
+@pytest.mark.parametrize("spoil", ["missing output", "other number"])
+def test_an_output_that_is_missing_or_other_fails(tmp_path, spoil):
+    def change(book):
+        book.cells[1].outputs = [] if spoil == "missing output" else book.cells[1].outputs
+        for output in book.cells[1].outputs:
+            output.text = "14.8 dB\n"
+
+    write(tmp_path / "n", "print('14.9 dB')", change=change)
+    failed = gate(tmp_path / "n")
+    assert failed.returncode == 1 and "1 failed" in failed.stdout, failed.stdout
+
+
+def test_a_chapter_without_its_data_is_skipped_by_name(tmp_path):
+    needs = {"needs": ["digits-full"]}
+    write(tmp_path / "n", "print(1)")
+    book = nbformat.read(tmp_path / "n" / "planted.ipynb", 4)
+    book.metadata["coldavg"] = needs
+    book.cells[1].source = "1 / 0  # would fail, if it ran"
+    nbformat.write(book, tmp_path / "n" / "planted.ipynb")
+    write(tmp_path / "m", "print(2)")
+    shutil.move(tmp_path / "m" / "planted.ipynb", tmp_path / "n" / "other.ipynb")
+    skipped = gate(tmp_path / "n", COLDAVG_DATA=str(tmp_path))
+    assert skipped.returncode == 0 and "planted.ipynb: skipped" in skipped.stdout, skipped.stdout
+    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "planted.ipynb", COLDAVG_DATA=str(tmp_path))
+    assert made.returncode == 0 and "planted.ipynb: not run" in made.stdout
+    assert (tmp_path / "out" / "planted.ipynb").read_bytes() == (tmp_path / "n" / "planted.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize("page, good", [("# Page\n\n## Part\n\nText.", True), ("# Page\n\n[](nowhere.md)", False),
+                                        ("# Page\n\n{cite}`nobody1900`", False)])
+def test_a_page_that_leads_nowhere_fails_the_build(tmp_path, page, good):
+    shutil.copy(ROOT / "_config.yml", tmp_path / "_config.yml")
+    (tmp_path / "book").mkdir()
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/start\n")
+    (tmp_path / "book" / "start.md").write_text(page)
+    words = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyter-book build" in line).split()
+    options = words[words.index("build"):words.index("--path-output")]
+    built = subprocess.run([str(Path(sys.executable).parent / "jupyter-book"), *options, "--path-output",
+                            str(tmp_path / "out"), str(tmp_path)], capture_output=True, text=True)
+    assert (built.returncode == 0) == good, built.stdout + built.stderr
+
+
+def test_parameters_reach_a_chapter(tmp_path):
+    cells = [new_code_cell("size = 1", metadata={"tags": ["parameters"]}), new_code_cell("print(size)")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "planted.ipynb")
+    made = run_notebooks(tmp_path / "out", tmp_path / "planted.ipynb", "-p", "size", "7")
+    assert made.returncode == 0, made.stderr
+    assert nbformat.read(tmp_path / "out" / "planted.ipynb", 4).cells[-1].outputs[0].text == "7\n"

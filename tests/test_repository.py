@@ -1,0 +1,177 @@
+"""The repository keeps its promises: versions agree, notation is one, the README's example runs, chapters are whole."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from inspect import signature
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import coldavg
+from coldavg import SAMPLERS, UNet
+from coldavg.cli import png
+from coldavg.mixing import TARGETS
+from coldavg.training import ORDERS
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def pins():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "every version is exact"
+    return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines}
+
+
+def wanted():
+    extras = PROJECT["optional-dependencies"]
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras["book"], *extras["test"]]]
+
+
+def test_the_pins_satisfy_the_project():
+    versions = pins()
+    for requirement in wanted():
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+
+
+def test_what_is_installed_here_are_the_pins():
+    from importlib.metadata import version
+
+    for requirement in wanted():
+        assert version(requirement.name).split("+")[0] == pins()[canonicalize_name(requirement.name)], requirement
+
+
+def test_the_environment_for_binder_equals_the_project():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    plain = [part for part in environment["dependencies"] if isinstance(part, str)]
+    pip, = (part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    assert pip == ["-r requirements.txt", "-e ."], "all the rest is what everybody shares"
+    conda = dict(part.split("=") for part in plain if "=" in part)
+    assert conda == {"python": conda["python"], "pytorch-cpu": pins()["torch"]}
+    assert Requirement("python" + PROJECT["requires-python"]).specifier.contains(conda["python"])
+    assert environment["name"] == PROJECT["name"] and environment["channels"] == ["conda-forge"]
+
+
+def test_the_notation_page_is_that_of_the_code():
+    page = (ROOT / "book" / "notation.md").read_text()
+    table = page.split("What a network says")[0]
+    known = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[2] for line in table.splitlines() if "|" in line)))
+    names = {field.name for field in fields(coldavg.Step)} | {field.name for field in fields(coldavg.Point)}
+    in_code = names | set(signature(coldavg.unmix).parameters) | {"images", "alpha_max", *TARGETS}
+    assert known <= in_code, known - in_code
+    assert {"x", "a", "b", "original", "added", "mixture", "alpha0"} <= known, "the symbol map of samplers.py"
+    said = set(re.findall(r"`(\w+)`", page.split("What a network says")[1].split("| word |")[0]))
+    assert said == {"target", *TARGETS, "joint", "partner", "state", "mixture"}
+    assert "brightest" in ORDERS and "`brightest`" in page
+
+
+def test_the_symbol_map_of_the_samplers_is_that_of_the_step():
+    import coldavg.samplers
+
+    mapped = set(re.findall(r"s\.(\w+)", coldavg.samplers.__doc__))
+    for name in ("a", "b"):
+        assert f"s.{name}" in coldavg.samplers.__doc__
+    assert mapped == {"x", "a", "b", "original", "added", "mixture", "alpha0"}
+    assert mapped <= {field.name for field in fields(coldavg.Step)}
+
+
+def readme(language):
+    return re.search(rf"```{language}\n(import.*?|coldavg.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+
+
+def test_the_example_of_the_readme_runs(tmp_path):
+    code = readme("python")
+    assert len([line for line in code.splitlines() if line]) <= 10
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    shape, marks, calls = run.stdout.splitlines()
+    assert shape == "torch.Size([2, 1, 28, 28]) 1" and calls == "20" and marks.startswith("tensor")
+
+
+def test_the_commands_of_the_readme_run(tmp_path):
+    commands = readme("bash").splitlines()
+    assert len(commands) == 4
+    (tmp_path / "average.png").write_bytes(png(coldavg.protocol("digits", 2, 1)[1][0]))
+    # the network of the example is trained on 20,000 images; twenty show that the command is right
+    for command in (line.replace("--images 20000", "--images 20").replace("rows.json", "rows.json --count 20")
+                    for line in commands):
+        words = [sys.executable, "-m", "coldavg.cli", *shlex.split(command)[1:]]
+        run = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+        assert run.returncode == 0, (command, run.stderr)
+    assert (tmp_path / "recovered" / "average-1.png").exists() and (tmp_path / "rows.json").exists()
+
+
+def test_there_are_chapters_and_all_are_in_the_table_of_contents():
+    listed = re.findall(r"file: (notebooks/\S+)", (ROOT / "_toc.yml").read_text())
+    assert len(CHAPTERS) >= 3 and listed == [f"notebooks/{path.stem}" for path in CHAPTERS]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_is_committed_whole(path):
+    book = nbformat.read(path, 4)
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run in order, from the start"
+    assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
+    tags = [tag for cell in code for tag in cell.metadata.get("tags", [])]
+    assert tags.count("parameters") == 1
+    text = "\n".join(cell.source for cell in book.cells)
+    for needed in ("You will be able to", "Time", "You need", "## Where this fails", "## References"):
+        assert needed in text, needed
+    assert text.count("raise NotImplementedError") >= 3, "three exercises with a stub"
+    outputs = [o.get("text", "") for cell in code for o in cell.outputs]
+    right = sum(o.count("Right.") for o in outputs)
+    assert right >= 3 and sum(o.count("Not yet") for o in outputs) >= 3, "stubs fail, solutions pass"
+    assert [cell.id for cell in book.cells] == [f"cell-{number:03d}" for number in range(1, len(book.cells) + 1)]
+    assert "widgets" not in book.metadata and not re.search(r"/(home|root|work|tmp)/", json.dumps(book)), "no own paths"
+
+
+def test_training_and_timing_cells_are_followed_by_a_tolerance():
+    for path in CHAPTERS:
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        for cell, following in zip(cells, cells[1:]):
+            if "nbval-ignore-output" in cell.metadata.get("tags", []):
+                assert "assert" in following.source, (path.name, cell.source[:80])
+
+
+def test_every_public_name_has_a_docstring_and_a_place_in_all():
+    for name in coldavg.__all__:
+        if name not in ("SAMPLERS", "SAME_AS"):
+            assert (getattr(coldavg, name).__doc__ or "").strip(), name
+    assert all(chosen.step.__doc__ for chosen in SAMPLERS.values())
+    assert UNet.__module__ == "coldavg.unet"
+
+
+def test_the_package_can_be_read_in_an_hour():
+    length = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "coldavg").glob("*.py")}
+    assert length["unet.py"] < 150 and length["training.py"] < 200 and sum(length.values()) < 2000, length
+
+
+def test_imports_run_one_way():
+    """mixing, unet, data and metrics stand on their own (metrics on mixing's rounding alone)."""
+    alone = {"mixing": set(), "unet": set(), "data": set(), "metrics": {"mixing"}, "joint": {"mixing"},
+             "samplers": {"mixing", "joint"}, "oracle": set(), "figures": set()}
+    for name, allowed in alone.items():
+        text = (ROOT / "coldavg" / f"{name}.py").read_text()
+        used = {a or b for a, b in re.findall(r"^from (?:\.(\w+) import|\. import (\w+))", text, re.M)}
+        assert used <= allowed, (name, used - allowed)
+
+
+def test_the_tree_speaks_of_no_machine():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert files or not os.path.isdir(ROOT / ".git")
+    for name in files:
+        if name.endswith((".py", ".md", ".yml", ".toml", ".json", ".txt", ".ipynb")) and "test_repository" not in name:
+            text = (ROOT / name).read_text()
+            assert not re.search(r"/(work|root)/|file://", text), name
