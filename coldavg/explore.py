@@ -129,6 +129,6 @@ def attempt(check: Callable[[object], None], answer: object) -> None:
     except NotImplementedError:
         print("Not yet: replace the line that raises NotImplementedError by your own.")
     except Exception as error:  # whatever a reader's code does, the page goes on
-        print(f"Not yet: {error}")
+        print(f"Not yet: {(str(error) or type(error).__name__).splitlines()[0]}")
     else:
         print("Right.")

@@ -20,7 +20,7 @@ def check_images(images: Tensor, name: str = "images", dims: int = 4) -> Tensor:
     if isinstance(images, list | tuple) and all(isinstance(image, Tensor) for image in images):
         sizes = sorted({tuple(image.shape) for image in images})
         if len(sizes) > 1:
-            raise ValueError(f"{name} must be of one size, got {', '.join(map(str, sizes))}; crop or resize them to one")
+            raise ValueError(f"{name} must be of one size, got {', '.join(map(str, sizes))}; resize them to one")
     if not isinstance(images, Tensor):
         raise TypeError(
             f"{name} must be a torch tensor, got {type(images).__name__}; convert with torch.stack or torch.tensor"

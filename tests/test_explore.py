@@ -63,7 +63,7 @@ def test_every_choice_of_the_explorers_draws_a_new_picture():
     pairs = digits.reshape(2, 2, 1, 28, 28)
     for box in (mixing_explorer(pairs), sampler_explorer(pairs, load_network("digits-original"))):
         *controls, picture = box.children
-        for control in controls:
+        for control in reversed(controls):  # steps before samplers: with one step all samplers are one
             before = picture.value
             for value in [option[1] if isinstance(option, tuple) else option for option in control.options][-2:]:
                 control.value = value

@@ -107,7 +107,7 @@ def test_a_chapter_without_its_data_is_skipped_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("page, good", [("# Page\n\n## Part\n\nText.", True), ("# Page\n\n[](nowhere.md)", False),
-                                        ("# Page\n\n{cite}`nobody1900`", False)])
+                                        ("# Page\n\n{footcite}`nobody1900`", False)])
 def test_a_page_that_leads_nowhere_fails_the_build(tmp_path, page, good):
     shutil.copy(ROOT / "_config.yml", tmp_path / "_config.yml")
     (tmp_path / "book").mkdir()
