@@ -17,7 +17,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 define build
 	rm -rf _build/source _build/sphinx _build/html
 	mkdir -p _build/source
-	cp -R _config.yml _toc.yml book _build/source/
+	cp -R _config.yml _toc.yml _static book _build/source/
 	cp -R $(1) _build/source/notebooks
 	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source
 	mv _build/sphinx/_build/html _build/html
