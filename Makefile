@@ -47,7 +47,7 @@ results: .venv/installed
 	.venv/bin/coldavg evaluate --network digits-joint --unrounded --out results/digits.json
 	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 1 5 20 --out results/digits.json
 	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 100 --count 300 --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 625 --count 100 --out results/digits.json
+	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 625 --count 50 --out results/digits.json
 
 clean:
 	rm -rf _build
