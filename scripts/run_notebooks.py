@@ -8,6 +8,7 @@ OUT is a folder; the folder `notebooks` itself renews the committed outputs.
 import argparse
 import json
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -70,13 +71,11 @@ def main() -> None:
             (options.out / path.name).write_bytes(path.read_bytes())
             print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
             continue
-        part = options.out / f".{path.name}.part"
-        try:
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / path.name
             papermill.execute_notebook(path, part, parameters, kernel_name="python3", language="python",
                                        progress_bar=False, cwd=path.parent)
             notebook = normalise(nbformat.read(part, 4))
-        finally:
-            part.unlink(missing_ok=True)
         nbformat.write(notebook, options.out / path.name)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
