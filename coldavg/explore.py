@@ -119,7 +119,8 @@ def sampler_explorer(pairs: Tensor, network):
         titles = ["truth", "truth", "the average", *(f"recovered\n{mark:.1f} dB" for mark in marks)]
         return show([[*truth, mixture, *result.images]], titles)
 
-    return explorer(draw, pair=range(len(pairs)), sampler=list(SAMPLERS), steps=[1, 2, 5, 10, 20])
+    names = sorted(SAMPLERS, key=lambda name: name != "cold")  # one that steps first, so that the sliders show it
+    return explorer(draw, pair=range(len(pairs)), sampler=names, steps=[1, 2, 5, 10, 20])
 
 
 def attempt(check: Callable[[object], None], answer: object) -> None:
