@@ -19,7 +19,8 @@ define build
 	mkdir -p _build/source
 	cp -R _config.yml _toc.yml _static book _build/source/
 	cp -R $(1) _build/source/notebooks
-	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source
+	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source > _build/build.log \
+		|| { cat _build/build.log; exit 1; }
 	mv _build/sphinx/_build/html _build/html
 	@for page in $(CHAPTERS:.ipynb=.html); do test -s _build/html/$$page || { echo "no page $$page"; exit 1; }; done
 endef

@@ -138,7 +138,8 @@ def run_unmix(options: argparse.Namespace) -> None:
             "comparison": f"{path.stem}-comparison.png", "version": version("coldavg"),
         }
         files |= {name: png(image) for name, image in named.items()}
-        files |= {done["comparison"]: comparison.getvalue(), f"{path.stem}.json": json.dumps(done, indent=2).encode()}
+        files[done["comparison"]] = comparison.getvalue()
+        files[f"{path.stem}.json"] = (json.dumps(done, indent=2) + "\n").encode()
     write_together(options.out, files)
     print(f"{len(files)} files in {options.out}: {', '.join(files)}")
 
