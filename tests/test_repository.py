@@ -66,7 +66,7 @@ def test_the_environment_for_binder_equals_the_project():
 def test_the_notation_page_is_that_of_the_code():
     page = (ROOT / "book" / "notation.md").read_text()
     table = page.split("What a network says")[0]
-    known = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[2] for line in table.splitlines() if "|" in line)))
+    known = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[3] for line in table.splitlines() if "|" in line)))
     names = {field.name for field in fields(coldavg.Step)} | {field.name for field in fields(coldavg.Point)}
     in_code = names | set(signature(coldavg.unmix).parameters) | {"images", "alpha_max", *TARGETS}
     assert known <= in_code, known - in_code
