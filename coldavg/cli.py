@@ -20,14 +20,14 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .data import fingerprint
-from .evaluate import evaluate, merge_rows
+from .data import fingerprint, write_atomically
+from .evaluate import evaluate, merge_rows, read_rows
 from .figures import pixels, show
 from .pretrained import load_network, network_file, save_network
-from .samplers import SAME_AS, SAMPLERS, unmix
+from .samplers import SAME_AS, SAMPLERS, find_sampler, unmix
 from .training import Progress, Settings, fit
 
-LARGEST = 10_000  # pixels on a side; more is no average of small pictures, and would fill the memory
+LARGEST = 9_000  # pixels on a side; more is no average of small pictures, and would fill the memory
 
 
 def main(words: list[str] | None = None) -> int:
@@ -38,6 +38,8 @@ def main(words: list[str] | None = None) -> int:
         options.run(options)
     except KeyboardInterrupt:
         return say("stopped by ctrl-C", 130)
+    except BrokenPipeError:
+        return say("the output was closed before the end", 1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return say(f"{error.strerror or error}{where}" + ("; choose another --out" if error.errno else ""))
@@ -71,7 +73,7 @@ def parser() -> Parser:
     p.add_argument("--network", required=True, help="a name, or a file that coldavg train wrote")
     p.add_argument("--sampler", default="cold", help=f"for path networks: {', '.join(SAMPLERS)}")
     p.add_argument("--steps", type=int, default=20, help="steps of the sampler, for path networks")
-    p.add_argument("--k", type=int, help="how many images were mixed (default: what the network was trained for)")
+    p.add_argument("--k", type=int, help="how many images were mixed (default: 2, or those of a joint network)")
     p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
     p.add_argument("--resize", action="store_true", help="crop to the middle and resize to the network's size")
     p.add_argument("--out", type=Path, required=True, help="folder for the results")
@@ -113,6 +115,9 @@ def run_unmix(options: argparse.Namespace) -> None:
     network = load_network(options.network)
     if network.target != "joint" and options.sampler not in SAMPLERS:
         raise ValueError(f"--sampler must be one of {', '.join(SAMPLERS)}, got {options.sampler!r}")
+    if network.target == "joint" and len(set(options.weights or [0])) > 1:
+        raise ValueError(f"--weights must be equal for a joint network, which is trained on equal ones, got "
+                         f"{list(options.weights)}; use a path network")
     stems = [path.stem for path in options.image]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
@@ -140,6 +145,10 @@ def run_unmix(options: argparse.Namespace) -> None:
         files |= {name: png(image) for name, image in named.items()}
         files[done["comparison"]] = comparison.getvalue()
         files[f"{path.stem}.json"] = (json.dumps(done, indent=2) + "\n").encode()
+    given = {path.resolve() for path in options.image}
+    for name in files:
+        if (options.out / name).resolve() in given or (options.out / name).is_dir():
+            raise ValueError(f"--out {str(options.out)!r} holds {name!r}, a picture given or a folder; choose another")
     write_together(options.out, files)
     print(f"{len(files)} files in {options.out}: {', '.join(files)}")
 
@@ -153,9 +162,10 @@ def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: 
             if max(picture.size) > LARGEST:
                 wide, tall = picture.size
                 raise ValueError(f"image {str(path)!r} is {wide} x {tall} pixels, at most {LARGEST} a side; shrink it")
-            if picture.mode not in ("L", "RGB"):
-                raise ValueError(f"image {str(path)!r} must be 8-bit grey or RGB, got mode {picture.mode} (16 bits, "
-                                 "a palette or an alpha channel); convert it, and save the average as it was published")
+            frames = getattr(picture, "n_frames", 1)
+            if picture.mode not in ("L", "RGB") or "transparency" in picture.info or frames > 1:
+                raise ValueError(f"image {str(path)!r} must be one 8-bit grey or RGB picture, got mode {picture.mode}, "
+                                 f"{frames} frame(s), perhaps transparent; convert it to what was published")
             picture.load()
     except UnidentifiedImageError:
         raise ValueError(f"image {str(path)!r} is not a picture that can be read; pass a PNG or JPEG file") from None
@@ -220,6 +230,8 @@ def run_train(options: argparse.Namespace) -> None:
             saved = time.perf_counter()
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out, b"")  # a place that can't be written shows now, not after an hour
+    options.out.unlink()
     try:
         state = fit(settings, seconds=options.seconds, callback=keep)
     except KeyboardInterrupt:
@@ -236,8 +248,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """coldavg evaluate: one row for each sampler and number of steps."""
     network = None if options.network == "none" else options.network
     names = [name for name in SAMPLERS if name not in SAME_AS] if options.sampler == ["all"] else options.sampler
-    settings = [(name, steps) for name in names for steps in options.steps
-                if SAMPLERS.get(name) is None or SAMPLERS[name].steps in (None, steps)]
+    if options.out is not None:
+        read_rows(options.out)  # what can't be added to shows now, not at the end
+    pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
+    settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
     if network is None or load_network(network).target == "joint":
         settings = [("cold", 1)]  # no sampler
     for name, steps in settings:

@@ -37,7 +37,6 @@ def data_file(name: str, split: str = "test") -> Path:
     return file
 
 
-@cache
 def fingerprint(file: Path) -> str:
     """The SHA-256 of a file, in hexadecimal: rows of results are compared only where it is equal."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
@@ -77,6 +76,8 @@ def test_tuples(images: int, k: int = 2, count: int = 1000, seed: int = 0) -> Te
     `count` seeded images stand once each in first place; their partners are drawn among all others.
     RandomState is used because NumPy promises that its stream never changes.
     """
+    if count < 1 or k < 2:
+        raise ValueError(f"count must be at least 1 and k at least 2, got {count} and {k}")
     if images < max(count, k):
         raise ValueError(f"images must be at least count = {count} and k = {k}, got {images}")
     random = np.random.RandomState(seed)

@@ -85,10 +85,20 @@ def run_git(*words: str) -> str:
 KEY = ("data", "k", "network", "sampler", "calls", "tuples", "rounded")  # what makes a row another row
 
 
+def read_rows(path: str | Path) -> dict[tuple, dict]:
+    """The rows of a JSON file by their setting, none if there is no file; ValueError if it holds anything else."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {str(path)!r} lies in a folder that does not exist; make it, or choose another")
+    try:
+        return {tuple(row[key] for key in KEY): row for row in (json.loads(path.read_text()) if path.exists() else ())}
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"--out {str(path)!r} is no file of rows; choose another") from None
+
+
 def merge_rows(rows: list[dict], path: str | Path) -> None:
     """Add rows to a JSON file, in place of those of the same setting; one row a line, so that a diff can be read."""
-    path = Path(path)
-    kept = {tuple(row[key] for key in KEY): row for row in (json.loads(path.read_text()) if path.exists() else [])}
+    kept = read_rows(path)
     kept |= {tuple(row[key] for key in KEY): row for row in rows}
     rows = [kept[key] for key in sorted(kept, key=str)]
     lines = ",\n".join(json.dumps(row) for row in rows)

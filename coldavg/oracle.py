@@ -8,6 +8,8 @@ the error of a network.  K = 2.
 import torch
 from torch import Tensor
 
+from .mixing import TARGETS
+
 
 class Oracle:
     """What all exact predictors share: the target, and the bias added to the answer (a number or an image)."""
@@ -15,6 +17,8 @@ class Oracle:
     k, alpha_max = 2, 1.0
 
     def __init__(self, target: str = "original", bias: float | Tensor = 0.0):
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
         self.target, self.bias = target, bias
 
     def means(self, x: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +52,9 @@ class FiniteWorld(Oracle):
     def __init__(self, images: Tensor, noise: float = 0.01, order: str = "random", target: str = "original",
                  bias: float | Tensor = 0.0):
         super().__init__(target, bias)
-        if noise <= 0:
+        if order not in ("random", "brightest") or len(images) < 2:
+            raise ValueError(f"order must be random or brightest, images at least 2; got {order!r}, {len(images)}")
+        if not noise > 0:
             raise ValueError(f"noise must be above 0, got {noise}; a small one, 1e-3, comes close to none")
         self.images, self.noise = images.double(), noise
         means = self.images.flatten(1).mean(1)

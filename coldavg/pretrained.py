@@ -75,9 +75,13 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
         notes = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["coldavg"])
         notes = {key: json.loads(value) for key, value in notes.items()}
         size = notes["size"] and tuple(notes["size"])
+        if size is not None and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+            raise ValueError(f"its size is {size}")
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("it holds NaN or infinity")
         network = Settings(**notes["settings"]).network(size)
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"network file {name} is cut short, altered or foreign ({reason}); {remedy}") from None
     return network, notes

@@ -195,6 +195,8 @@ def ask(network: Network, x: Tensor, alpha: float) -> Tensor:
 
 def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alpha0: float | None) -> Tensor:
     """The mixing weights of a well-posed call of `unmix`; ValueError or TypeError for any other."""
+    if not hasattr(network, "target"):
+        raise TypeError(f"network must be a network, as load_network returns, got {type(network).__name__}")
     check_images(mixture, "mixture", dims=3)
     if mixture.ndim > 4:
         raise ValueError(f"mixture must be (C, H, W) or (B, C, H, W), got {tuple(mixture.shape)}; flatten the batch")

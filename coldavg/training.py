@@ -48,13 +48,17 @@ class Settings:
             raise ValueError(f"alpha_max must be in [(k - 1) / k, 1), got {self.alpha_max} for k = {self.k}")
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
             raise ValueError(f"widths must each be a multiple of 4, for the heads of attention, got {self.widths}")
-        if self.images < 1 or self.batch < 1 or not self.rate > 0 or not 0 <= self.ema < 1:
+        for name in ("k", "channels", "images", "batch", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
+        if self.images < 1 or self.batch < 1 or not 0 < self.rate < math.inf or not 0 <= self.ema < 1:
             raise ValueError("images and batch must be at least 1, rate above 0 and ema in [0, 1)")
 
     def network(self, size: tuple[int, int] | None = None) -> UNet:
         """An untrained network of these settings."""
-        torch.manual_seed(self.seed)
-        return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            torch.manual_seed(self.seed)
+            return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths)
 
 
 @dataclass
@@ -104,7 +108,9 @@ def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.
     cosine) falls to nought at whichever comes first.  `callback` is called after every step.
     Raises ValueError or TypeError if the images do not fit the settings.
     """
-    images = load(settings.data, "train") if images is None else check_images(images)
+    if not seconds > 0:
+        raise ValueError(f"seconds must be above 0, got {seconds}")
+    images = load(settings.data, "train") if images is None else check_images(images).float()
     if len(images) < settings.k or images.shape[1] != settings.channels:
         raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), "
                          f"got the shape {tuple(images.shape)}; change settings.k or settings.channels")
@@ -124,12 +130,15 @@ def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.
             tuples = draw(images, settings, generator).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 loss = loss_of(network, tuples, settings, generator)
+            if not torch.isfinite(loss):
+                raise ValueError(f"rate {settings.rate} made the loss {loss.item()}; choose a smaller one")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             decay = min(settings.ema, (step + 1) / (step + 10))  # forget the first steps fast
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+            with torch.no_grad():  # or a graph would grow with every step
+                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
             seen, spent = seen + len(tuples), time.perf_counter() - start
             state.losses.append((seen, spent, loss.item()))
             state.done = max(seen / settings.images, spent / seconds)

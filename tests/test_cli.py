@@ -77,7 +77,7 @@ PICTURES = {
     "broken": (broken, "is broken"),
     "not a picture": (lambda path: path.write_text("hello"), "is not a picture"),
     "empty": (lambda path: path.write_bytes(b""), "is not a picture"),
-    "very wide": (lambda path: picture(path, size=(50_000, 2)), "50000 x 2 pixels, at most 10000"),
+    "very wide": (lambda path: picture(path, size=(50_000, 2)), "50000 x 2 pixels, at most 9000"),
     "of another size": (lambda path: picture(path, size=(64, 64)), "pass --resize"),
     "16 bits": (sixteen_bits, "mode I;16"),
     "palette": (lambda path: picture(path, "P"), "mode P"),
@@ -117,7 +117,15 @@ OPTIONS = {
     "steps in words": (["unmix", "GOOD", "--network", "digits-original", "--steps", "x", "--out", "OUT"], "--steps"),
     "k": (["unmix", "GOOD", "--network", "digits-original", "--k", "1", "--out", "OUT"], "at least 2"),
     "k of the network": (["unmix", "GOOD", "--network", "digits-joint", "--k", "3", "--out", "OUT"], "k must be 2"),
-    "weights": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "0.5,0.6", "--out", "OUT"], "sum to 1"),
+    "weights": (["unmix", "GOOD", "--network", "digits-original", "--weights", "0.5,0.6", "--out", "OUT"], "sum to 1"),
+    "unequal weights for a joint network": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "0.6,0.4",
+                                             "--out", "OUT"], "use a path network"),
+    "over a picture given": (["unmix", "GOOD", "GOOD-1.png", "--network", "digits-joint", "--out", ""],
+                             "a picture given"),
+    "evaluate: foreign rows": (["evaluate", "--count", "3", "--out", "GOOD"], "no file of rows"),
+    "evaluate: absent folder": (["evaluate", "--count", "3", "--out", "no/rows.json"], "does not exist"),
+    "evaluate: no tuples": (["evaluate", "--count", "0"], "count must be at least 1"),
+    "train: no time": (["train", "--seconds", "0", "--out", "N.safetensors"], "seconds must be above 0"),
     "weights in words": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "a,b", "--out", "OUT"],
                          "--weights"),
     "alpha0 above alpha_max": (["unmix", "GOOD", "--network", "digits-original", "--weights", "0.1,0.9", "--out",
@@ -137,10 +145,11 @@ OPTIONS = {
 def test_wrong_options(case, tmp_path, capsys, monkeypatch):
     arguments, words = OPTIONS[case]
     monkeypatch.chdir(tmp_path)
-    average(tmp_path / "GOOD")
+    average(tmp_path / "GOOD"), average(tmp_path / "GOOD-1.png", 2)
     (tmp_path / "USED.safetensors").write_bytes(b"dear")
     check_refusal(arguments, words, capsys)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["GOOD", "USED.safetensors"], "nothing half-written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["GOOD", "GOOD-1.png", "USED.safetensors"], \
+        "nothing half-written"
 
 
 def test_a_folder_that_can_not_be_written(tmp_path, capsys):

@@ -31,13 +31,14 @@ def damage(content, how):
     return {
         "empty": b"", "cut short": content[:-100], "cut in its header": content[:40], "text": b"not a network " * 50,
         "foreign": save({"weight": torch.zeros(3)}),
+        "with notes of another kind": save({"weight": torch.zeros(3)}, {"coldavg": "[1, 2]"}),
         "of other settings": content.replace(b"[8, 16]", b"[8, 24]"),
         "of settings that can not be": content.replace(b"difference", b"diffErence"),
     }[how]
 
 
 @pytest.mark.parametrize("how", ["empty", "cut short", "cut in its header", "text", "foreign", "of other settings",
-                                 "of settings that can not be"])
+                                 "with notes of another kind", "of settings that can not be"])
 def test_a_damaged_or_foreign_file_is_refused_in_one_line(file, how):
     before = file.read_bytes()
     file.write_bytes(damage(before, how))
@@ -45,6 +46,15 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(file, how):
     with pytest.raises(ValueError, match="n.safetensors is cut short, altered or foreign") as caught:
         load_network(file)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_network_of_nan_is_refused(tmp_path):
+    network = small.network((12, 10))
+    with torch.no_grad():
+        network.last.bias.fill_(float("nan"))
+    save_network(network, small, tmp_path / "n.safetensors")
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        load_network(tmp_path / "n.safetensors")
 
 
 def test_a_named_network_must_have_the_hash_of_the_manifest(monkeypatch, tmp_path):

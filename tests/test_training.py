@@ -18,6 +18,7 @@ def test_training_overfits_four_pairs(target):
     losses = torch.tensor([loss for _, _, loss in state.losses])
     assert losses[-20:].mean() < 0.25 * losses[:5].mean(), (losses[:5].mean(), losses[-20:].mean())
     assert state.losses[-1][0] == settings.images and state.done == 1
+    assert not any(parameter.requires_grad for parameter in state.network.parameters()), "no graph is kept"
 
 
 def test_the_trained_network_takes_a_mixture_apart():
@@ -73,6 +74,8 @@ WRONG = {
     "alpha_max below the mixture": ({"k": 4, "alpha_max": 0.7}, "for k = 4"),
     "images": ({"images": 0}, "at least 1"),
     "rate": ({"rate": float("nan")}, "rate above 0"),
+    "infinite rate": ({"rate": float("inf")}, "rate above 0"),
+    "batch": ({"batch": 2.5}, "batch must be a whole number"),
     "ema": ({"ema": 1.0}, r"\[0, 1\)"),
     "widths": ({"widths": (10,)}, "multiple of 4"),
 }
@@ -81,8 +84,24 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_settings_that_can_not_be(case):
     arguments, words = WRONG[case]
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         Settings(**arguments)
+
+
+def test_training_that_runs_away_or_has_no_time_says_so():
+    images = load("digits", "train")[:8, :, ::4, ::4]
+    with pytest.raises(ValueError, match="choose a smaller"):
+        fit(Settings(images=10**6, **small | {"rate": 1e30}), images, progress=False)
+    with pytest.raises(ValueError, match="seconds must be above 0"):
+        fit(Settings(**small), images, seconds=0)
+
+
+def test_the_random_numbers_of_the_caller_stay():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Settings(**small).network()
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("images, words", [
