@@ -22,20 +22,21 @@ def order_blind_loss(recovered: Tensor, truth: Tensor) -> Tensor:
     k = truth.shape[1]
     if k > 4:
         raise ValueError(f"truth must hold at most 4 images, got K = {k}; K! orders are too many to try")
-    # cost[b, i, j]: error of answer i taken for truth j
-    cost = (recovered[:, :, None] - truth[:, None]).square().flatten(3).mean(3)
-    orders = torch.tensor(list(permutations(range(k))), device=truth.device)  # (K!, K)
-    answers = torch.arange(k, device=truth.device)
-    return cost[:, answers, orders].mean(-1).min(1).values.mean()
+    return errors_by_order(recovered, truth)[1].min(1).values.mean()
+
+
+def errors_by_order(images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """All orders of K things (K!, K), and the mean squared error (B, K!) of `images`, so ordered, to `reference`."""
+    k = images.shape[1]
+    error = (reference[:, :, None] - images[:, None]).square().flatten(3).mean(3)  # [b, place, image]
+    orders = torch.tensor(list(permutations(range(k))), device=images.device)
+    return orders, error[:, torch.arange(k, device=images.device), orders].mean(-1)
 
 
 def align(images: Tensor, reference: Tensor) -> Tensor:
     """`images` (B, K, C, H, W) in the order that fits `reference` best by squared error."""
-    k = images.shape[1]
-    orders = torch.tensor(list(permutations(range(k))), device=images.device)
-    cost = (reference[:, :, None] - images[:, None]).square().flatten(3).mean(3)  # [b, place, image]
-    best = orders[cost[:, torch.arange(k, device=images.device), orders].mean(-1).argmin(1)]
-    return torch.take_along_dim(images, best[..., None, None, None], 1)
+    orders, errors = errors_by_order(images, reference)
+    return torch.take_along_dim(images, orders[errors.argmin(1)][..., None, None, None], 1)
 
 
 class FlipEnsemble(nn.Module):

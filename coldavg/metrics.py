@@ -33,8 +33,8 @@ def match(recovered: Tensor, truth: Tensor) -> Tensor:
     b, k = truth.shape[:2]
     answer, image = recovered.repeat_interleave(k, dim=1), truth.repeat(1, k, 1, 1, 1)
     gain = psnr(answer.flatten(0, 1), image.flatten(0, 1)).reshape(b, k, k)  # [b, answer, image]
-    orders = torch.tensor(list(permutations(range(k))))  # answer orders[o, j] goes to image j
-    best = orders[gain[:, orders, torch.arange(k)].sum(-1).argmax(1)]
+    orders = torch.tensor(list(permutations(range(k))), device=gain.device)  # answer orders[o, j] goes to image j
+    best = orders[gain[:, orders, torch.arange(k, device=gain.device)].sum(-1).argmax(1)]
     return torch.take_along_dim(recovered, best[..., None, None, None], 1)
 
 

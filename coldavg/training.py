@@ -146,7 +146,6 @@ def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.
             bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
             if callback is not None:
                 callback(state)
-    average.eval()
     return state
 
 
