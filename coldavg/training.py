@@ -1,152 +1,322 @@
-"""Settings and fit(): the whole training of every kind of network."""
+"""Settings and fit(): the whole training of every kind of network, on one processor or on many."""
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .data import load
-from .joint import order_blind_loss, split
+from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from .data import ImageSet, open_images, write_atomically
+from .joint import errors_by_order, split
 from .mixing import TARGETS, brightest_first, check_images, mix, on_path, round_to_8_bits
+from .optimiser import Optimiser
+from .samplers import unmix
 from .unet import UNet
 
 ORDERS = ("brightest", "random")
+LOSSES = ("squared", "log")
 
 
 @dataclass(frozen=True)
 class Settings:
     """All that decides a training run; it is saved with the network."""
 
-    data: str = "digits"  # the image set; its training split is used
+    data: str = "digits"  # the image set, or a folder or zip of images; its training split is used
     target: str = "original"  # "original", "added", "difference" (path networks) or "joint"
     k: int = 2  # images in a mixture; a path network draws 2 to k, so that it can peel
     order: str = "brightest"  # the original is the image with the largest mean; or "random"
     alpha_max: float = 0.8  # the largest alpha on the path (known setting: 0.8)
+    loss: str = "squared"  # mean squared error; "log": the mean of its logarithm, tuple by tuple
+    flips: bool = False  # draw mirror images too
     channels: int = 1
-    widths: tuple[int, ...] = (32, 96, 160)  # 2.3 million parameters: 4.7 MB in half precision
+    widths: tuple[int, ...] = (64, 96, 160)  # 2.9 million parameters: 5.8 MB in half precision
+    patch: int = 2  # the side of the squares of pixels that the network takes as one
     images: int = 800_000  # mixtures to see
-    batch: int = 64
+    batch: int = 64  # mixtures in a step, over all processes
     rate: float = 2e-3  # of AdamW, at its highest
     ema: float = 0.9995  # exponential averaging of the parameters
     seed: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "widths", tuple(self.widths))
-        if self.target not in (*TARGETS, "joint"):
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}, joint, got {self.target!r}")
-        if self.order not in ORDERS:
-            raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {self.order!r}")
+        for name, choices in (("target", (*TARGETS, "joint")), ("order", ORDERS), ("loss", LOSSES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("k", "channels", "patch", "images", "batch", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if not 2 <= self.k <= 4:
             raise ValueError(f"k must be 2, 3 or 4, got {self.k}")
         if not (self.k - 1) / self.k <= self.alpha_max < 1:
             raise ValueError(f"alpha_max must be in [(k - 1) / k, 1), got {self.alpha_max} for k = {self.k}")
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
             raise ValueError(f"widths must each be a multiple of 4, for the heads of attention, got {self.widths}")
-        for name in ("k", "channels", "images", "batch", "seed"):
-            if type(getattr(self, name)) is not int:
-                raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
-        if self.images < 1 or self.batch < 1 or not 0 < self.rate < math.inf or not 0 <= self.ema < 1:
-            raise ValueError("images and batch must be at least 1, rate above 0 and ema in [0, 1)")
+        if min(self.images, self.batch, self.channels, self.patch) < 1:
+            raise ValueError("images, batch, channels and patch must be at least 1")
+        if not 0 < self.rate < math.inf or not 0 <= self.ema < 1:
+            raise ValueError("rate must be above 0 and ema in [0, 1)")
 
     def network(self, size: tuple[int, int] | None = None) -> UNet:
-        """An untrained network of these settings."""
+        """An untrained network of these settings, for images of `size` (H, W)."""
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             torch.manual_seed(self.seed)
-            return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths)
+            return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths, self.patch)
 
 
 @dataclass
 class Progress:
-    """What `fit` hands to its callback, and returns at the end.
+    """What `fit` hands to its callback after every step, and returns at the end.
 
-    `network` is the averaged one; `losses` holds (mixtures seen, seconds, loss) for every step.
+    `network` is the averaged one; `losses` holds (mixtures seen, seconds, loss) for every step since
+    `fit` was called; `log` an entry for every check on the held-out images; `sheet` the pictures of the
+    last check (rows, 1 + K, C, H, W): the mixture and what the network made of it.
     """
 
     network: UNet
-    losses: list[tuple[int, float, float]]
+    settings: Settings
     precision: str
     device: str
+    main: bool = True  # whether this is the first process, which writes
+    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    log: list[dict] = field(default_factory=list)
+    sheet: Tensor | None = None
     done: float = 0.0  # share of the run, 0 to 1
 
 
-def draw(images: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
-    """A batch of K-tuples (B, K, C, H, W) of different images, in the order of the settings."""
-    k = settings.k
-    if settings.target != "joint":
-        k = int(torch.randint(2, settings.k + 1, (), generator=generator))
-    first = torch.randint(len(images), (settings.batch, 1), generator=generator)
-    gap = (len(images) - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap places further on
-    steps = torch.randint(1, gap + 1, (settings.batch, k - 1), generator=generator) + gap * torch.arange(k - 1)
-    tuples = images[torch.cat([first, (first + steps) % len(images)], 1)]
-    return brightest_first(tuples) if settings.order == "brightest" else tuples
+def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of `count` training images, those to draw from and those held out for checks: a tenth, at most 64."""
+    checked = np.linspace(0, count - 1, min(64, count // 10)).astype(int)
+    return np.setdiff1d(np.arange(count), checked), checked
 
 
-def loss_of(network: UNet, tuples: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
-    """The training loss on a batch of tuples (B, K, C, H, W)."""
+def draw(images: Tensor | ImageSet, settings: Settings, step: int, mine: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    """Batch number `step`: tuples of different images (B, K, C, H, W) in the order of the settings, alphas (B,).
+
+    All is a function of the seed and `step` (Philox, a generator that counts), whatever was drawn
+    before: a run can stop and go on, and processes that share a batch each take their part, `mine`.
+    """
+    random = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, step]))
+    k = settings.k if settings.target == "joint" else int(random.integers(2, settings.k + 1))
+    drawn, _ = held_out(len(images))
+    first = random.integers(len(drawn), size=(settings.batch, 1))
+    gap = (len(drawn) - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap places further on
+    further = random.integers(1, gap + 1, size=(settings.batch, k - 1)) + gap * np.arange(k - 1)
+    alpha = settings.alpha_max * (1 - random.random(settings.batch))  # never 0
+    mirrored = torch.from_numpy(random.random((settings.batch, k)) < 0.5)[mine]
+    places = drawn[np.hstack([first, (first + further) % len(drawn)])]
+    tuples = images[torch.from_numpy(places)[mine]]
+    if settings.flips:
+        tuples = torch.where(mirrored[:, :, None, None, None], tuples.flip(-1), tuples)
+    if settings.order == "brightest":
+        tuples = brightest_first(tuples)
+    return tuples, torch.from_numpy(alpha).float()[mine]
+
+
+def loss_of(network: UNet, tuples: Tensor, alpha: Tensor, settings: Settings) -> Tensor:
+    """The training loss of a path or a joint network on tuples (B, K, C, H, W) and, for the path, alphas (B,)."""
     if settings.target == "joint":
         weights = torch.full((settings.k,), 1 / settings.k, dtype=torch.float64)
-        return order_blind_loss(split(network, round_to_8_bits(mix(tuples)), weights).float(), tuples)
-    original, added = tuples[:, 0], tuples[:, 1:].mean(1)
-    alpha = settings.alpha_max * (1 - torch.rand(len(tuples), generator=generator)).to(tuples)  # never 0
-    answer = network(on_path(original, added, alpha[:, None, None, None]), alpha)
-    truth = {"original": original, "added": added, "difference": added - original}[settings.target]
-    return F.mse_loss(answer.float(), truth)
+        recovered = split(network, round_to_8_bits(mix(tuples)), weights).float()
+        errors = errors_by_order(recovered, tuples)[1].min(1).values  # permutation-invariant: the best order counts
+    else:
+        original, added = tuples[:, 0], tuples[:, 1:].mean(1)
+        answer = network(on_path(original, added, alpha[:, None, None, None]), alpha)
+        truth = {"original": original, "added": added, "difference": added - original}[settings.target]
+        errors = (answer.float() - truth).square().flatten(1).mean(1)
+    return (errors + 1e-4).log().mean() if settings.loss == "log" else errors.mean()
 
 
-def fit(settings: Settings, images: Tensor | None = None, seconds: float = math.inf, device: str | None = None,
-        progress: bool = True, callback: Callable[[Progress], None] | None = None) -> Progress:
+def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
+        callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
+        start: UNet | None = None) -> Progress:
     """Train a network of `settings` and return it, averaged over its last steps, with its losses.
 
     `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
-    ends after `settings.images` mixtures or `seconds`; the learning rate (AdamW; warm-up, then
-    cosine) falls to nought at whichever comes first.  `callback` is called after every step.
-    Raises ValueError or TypeError if the images do not fit the settings.
+    ends after `settings.images` mixtures or `seconds`; the learning rate (warm-up, then cosine) falls
+    to nought at whichever comes first.  `callback` is called after every step; if it returns True,
+    training stops there.  With a `folder`, a checkpoint and log.jsonl are written there `every` so many
+    seconds; where it holds a checkpoint of the same settings, training goes on from it.  What fits of
+    the network `start` is copied at the beginning.  Under `accelerate launch` all processes share each
+    batch.  Raises ValueError or TypeError if the images do not fit the settings.
     """
     if not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds}")
-    images = load(settings.data, "train") if images is None else check_images(images).float()
+    images = open_images(settings.data, "train") if images is None else images
+    if isinstance(images, Tensor):
+        images = check_images(images).float()
     if len(images) < settings.k or images.shape[1] != settings.channels:
         raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), "
                          f"got the shape {tuple(images.shape)}; change settings.k or settings.channels")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    network = settings.network(tuple(images.shape[-2:])).to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(network).requires_grad_(False).eval()
-    generator = torch.Generator().manual_seed(settings.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, fused=True)
-    bfloat16 = faster_in_bfloat16(network, images, settings, device)
-    state = Progress(average, [], "bfloat16" if bfloat16 else "float32", described(device))
-    start, seen = time.perf_counter(), 0
-    with tqdm(total=settings.images, unit=" images", disable=not progress, mininterval=1) as bar:
+    run = Run(settings, images, seconds, folder, start)
+    checked, state = time.perf_counter(), run.state
+    with (tqdm(total=settings.images, initial=run.seen, unit=" images", disable=not (progress and state.main),
+               mininterval=1) as bar, ThreadPoolExecutor(1) as ahead):
+        upcoming = ahead.submit(run.draw, run.step)
         while state.done < 1:
-            step = len(state.losses)
-            for group in optimiser.param_groups:
-                group["lr"] = settings.rate * min(1, (step + 1) / 100) * (1 + math.cos(math.pi * state.done)) / 2
-            tuples = draw(images, settings, generator).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                loss = loss_of(network, tuples, settings, generator)
-            if not torch.isfinite(loss):
-                raise ValueError(f"rate {settings.rate} made the loss {loss.item()}; choose a smaller one")
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            decay = min(settings.ema, (step + 1) / (step + 10))  # forget the first steps fast
-            with torch.no_grad():  # or a graph would grow with every step
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-            seen, spent = seen + len(tuples), time.perf_counter() - start
-            state.losses.append((seen, spent, loss.item()))
-            state.done = max(seen / settings.images, spent / seconds)
-            bar.update(len(tuples))
-            bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
-            if callback is not None:
-                callback(state)
+            waits = time.perf_counter()
+            batch = upcoming.result()
+            run.waited += time.perf_counter() - waits
+            upcoming = ahead.submit(run.draw, run.step + 1)  # while the network works on this batch
+            loss = run.learn(*batch)
+            bar.update(settings.batch)
+            bar.set_postfix_str(f"loss {loss:.4f}, waits {run.waited / run.spent:.1%}", refresh=False)
+            due = time.perf_counter() - checked > every or state.done >= 1
+            if state.main and due:
+                run.check()
+                checked = time.perf_counter()
+            if state.main and callback is not None and callback(state):
+                if not due:
+                    run.check()
+                break
     return state
+
+
+class Run:
+    """A training run: all that changes from step to step, and how it is kept."""
+
+    def __init__(self, settings: Settings, images: Tensor | ImageSet, seconds: float, folder: Path | None,
+                 start: UNet | None):
+        from accelerate import Accelerator  # here, because importing it takes a second
+
+        self.settings, self.images, self.seconds, self.folder = settings, images, seconds, folder
+        self.accelerator = Accelerator()  # the device, and the other processes if there are any
+        device, ranks = self.accelerator.device, self.accelerator.num_processes
+        if settings.batch % ranks:
+            raise ValueError(f"batch must be a multiple of the {ranks} processes, got {settings.batch}")
+        self.mine = slice(self.accelerator.process_index, None, ranks)
+        self.plain = settings.network(tuple(images.shape[-2:]))
+        if start is not None:
+            copy_what_fits(start, self.plain)
+        self.plain.to(device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.plain).requires_grad_(False).eval()
+        self.network = self.accelerator.prepare(self.plain)
+        self.optimiser = Optimiser(self.plain, settings.rate)
+        self.step, self.seen, self.before, self.waited = 0, 0, 0.0, 0.0
+        held = self.read_checkpoint()
+        self.bfloat16 = held["bfloat16"] if held else self.all_agree(
+            faster_in_bfloat16(self.plain, images, settings, device))
+        if device.type == "cuda":
+            self.plain.compile()
+        self.state = Progress(self.average, settings, "bfloat16" if self.bfloat16 else "float32", described(device),
+                              self.accelerator.is_main_process)
+        self.state.log = held.get("log", [])
+        self.state.done = self.seen / settings.images
+        if folder is not None and self.state.main:  # a place that can't be written shows now, not after a minute
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / "settings.json", json.dumps(asdict(settings), indent=2).encode())
+        self.started = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training, those before the checkpoint included."""
+        return self.before + time.perf_counter() - self.started
+
+    def all_agree(self, yes: bool) -> bool:
+        """Whether most processes say so."""
+        return self.accelerator.reduce(torch.tensor(float(yes), device=self.accelerator.device), "mean").item() > 0.5
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch number `step`, or this process's part of it, on the device."""
+        tuples, alpha = draw(self.images, self.settings, step, self.mine)
+        return tuples.to(self.accelerator.device), alpha.to(self.accelerator.device)
+
+    def learn(self, tuples: Tensor, alpha: Tensor) -> float:
+        """One step of the optimiser, and of the average; returns the loss over all processes."""
+        settings, accelerator = self.settings, self.accelerator
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = loss_of(self.network, tuples, alpha, settings)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
+        warm = min(1, (self.step + 1) / 100)
+        self.optimiser.step(settings.rate * warm * (1 + math.cos(math.pi * self.state.done)) / 2)
+        loss = accelerator.reduce(loss.detach(), "mean").item()
+        if not math.isfinite(loss):
+            raise ValueError(f"rate {settings.rate} made the loss {loss}; choose a smaller one")
+        decay = min(settings.ema, (self.step + 1) / (self.step + 10))  # forget the first steps fast
+        with torch.no_grad():  # or a graph would grow with every step
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.plain.parameters()), 1 - decay)
+        self.step, self.seen = self.step + 1, self.seen + settings.batch
+        self.state.losses.append((self.seen, self.spent, loss))
+        self.state.done = max(self.seen / settings.images, self.clock() / self.seconds)
+        return loss
+
+    def clock(self) -> float:
+        """Seconds spent, by the clock of the first process: all must stop at the same step."""
+        if self.accelerator.num_processes == 1 or self.seconds == math.inf:
+            return self.spent
+        from accelerate.utils import broadcast
+
+        return broadcast(torch.tensor(self.spent, device=self.accelerator.device)).item()
+
+    def check(self) -> None:
+        """Recover the held-out tuples with the average; log it, and with a folder, write log and checkpoint."""
+        state, k = self.state, self.settings.k
+        recent = [loss for *_, loss in state.losses[-200:]]
+        entry = {"images": self.seen, "seconds": round(self.spent, 1), "loss": round(sum(recent) / len(recent), 5),
+                 "images_per_second": round(self.seen / self.spent, 1), "waiting": round(self.waited / self.spent, 4)}
+        _, places = held_out(len(self.images))
+        if len(places) >= k:
+            places = torch.from_numpy(places[: len(places) // k * k].reshape(k, -1).T.copy())
+            tuples = brightest_first(self.images[places]).to(self.accelerator.device)
+            mixture = round_to_8_bits(mix(tuples))
+            recovered = unmix(mixture, self.average, "one_step", k=k).images.clamp(-1, 1)
+            errors = errors_by_order(recovered, tuples)[1].min(1).values.clamp_min(4e-10)
+            entry["psnr"] = round((10 * torch.log10(4 / errors)).mean().item(), 3)
+            state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
+        state.log.append(entry)
+        if self.folder is not None:
+            lines = "".join(json.dumps(line) + "\n" for line in state.log)
+            write_atomically(self.folder / "log.jsonl", lines.encode())
+            self.write_checkpoint()
+
+    def parts(self) -> dict[str, UNet | Optimiser]:
+        """All whose tensors a checkpoint holds."""
+        return {"network": self.plain, "average": self.average, "optimiser": self.optimiser}
+
+    def write_checkpoint(self) -> None:
+        """All that the rest of the run depends on, in one file; random numbers depend on the step alone."""
+        notes = {"settings": self.described_settings(), "step": self.step, "seen": self.seen, "seconds": self.spent,
+                 "waited": self.waited, "bfloat16": self.bfloat16, "log": self.state.log}
+        tensors = {name: part.state_dict() for name, part in self.parts().items()}
+        write_checkpoint(self.folder / CHECKPOINT, notes, tensors)
+
+    def described_settings(self) -> dict:
+        """The settings, and the number of training images, as JSON gives them back."""
+        return json.loads(json.dumps(asdict(self.settings) | {"training_images": len(self.images)}))
+
+    def read_checkpoint(self) -> dict:
+        """Go on from the folder's checkpoint, if there is one; returns its notes, or nothing."""
+        file = self.folder and self.folder / CHECKPOINT
+        if file is None or not file.exists():
+            return {}
+        notes, tensors = read_checkpoint(file)
+        mine, theirs = self.described_settings(), notes["settings"]
+        other = [f"{name} was {theirs.get(name)!r}, now {value!r}" for name, value in mine.items()
+                 if theirs.get(name) != value]
+        if other:
+            raise ValueError(f"checkpoint {file} is of other settings ({'; '.join(other)}); "
+                             "use those, choose another place, or delete it to start anew")
+        for name, part in self.parts().items():
+            part.load_state_dict(tensors[name])
+        self.step, self.seen = notes["step"], notes["seen"]
+        self.before, self.waited = notes["seconds"], notes["waited"]
+        return notes
+
+
+def copy_what_fits(source: UNet, target: UNet) -> None:
+    """Copy the parameters of `source` that `target` has too, in the same shape."""
+    own = target.state_dict()
+    target.load_state_dict(own | {name: tensor for name, tensor in source.state_dict().items()
+                                  if name in own and own[name].shape == tensor.shape})
 
 
 def described(device: torch.device) -> str:
@@ -154,17 +324,16 @@ def described(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
-def faster_in_bfloat16(network: UNet, images: Tensor, settings: Settings, device: torch.device) -> bool:
+def faster_in_bfloat16(network: UNet, images: Tensor | ImageSet, settings: Settings, device: torch.device) -> bool:
     """Whether three trial steps run faster in bfloat16 than in float32: not every processor has it."""
     spent = {}
     for bfloat16 in (False, True):
-        generator = torch.Generator().manual_seed(0)
-        small = replace(settings, batch=min(settings.batch, 32))
         for trial in range(4):  # the first warms up
             if trial == 1:
                 start = time.perf_counter()
+            tuples, alpha = draw(images, replace(settings, batch=min(settings.batch, 32)), trial)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                loss = loss_of(network, draw(images, small, generator).to(device), small, generator)
+                loss = loss_of(network, tuples.to(device), alpha.to(device), settings)
             loss.backward()
             loss.item()
         spent[bfloat16] = time.perf_counter() - start

@@ -1,0 +1,57 @@
+"""The optimiser: Muon for the matrices inside the network, AdamW for all the rest."""
+
+import torch
+from torch import Tensor, nn
+
+from .unet import UNet
+
+
+class Optimiser:
+    """Muon for the weights inside the network, AdamW for its two ends, its biases and the embedding.
+
+    Muon (Jordan et al. 2024; torch.optim.Muon) makes each step a near-orthogonal matrix: for the same
+    loss the network needs less than half of the mixtures.  It takes matrices only, so a convolution
+    (out, in, H, W) is handed to it as a view (out, H W in) of the same memory.
+    """
+
+    def __init__(self, network: UNet, rate: float):
+        inside = {id(layer.weight) for part in (network.down, network.up, network.shrink, network.grow, network.middle)
+                  for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+        self.weights = [weight for weight in network.parameters() if id(weight) in inside]
+        self.others = [other for other in network.parameters() if id(other) not in inside]
+        self.views = [nn.Parameter(matrix(weight)) for weight in self.weights]
+        self.parts = (torch.optim.Muon(self.views, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+                      torch.optim.AdamW(self.others, lr=rate, weight_decay=0.01, fused=True))
+
+    def step(self, rate: float) -> None:
+        """One step at the learning rate `rate`; the gradients are used up."""
+        for view, weight in zip(self.views, self.weights):
+            view.grad = matrix(weight.grad).contiguous()  # as after a restart: Muon rounds by the layout
+        for part in self.parts:
+            part.param_groups[0]["lr"] = rate
+            part.step()
+        for parameter in (*self.weights, *self.others):
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The moments of all parameters by the names part.place.moment."""
+        return {f"{number}.{place}.{name}": value for number, part in enumerate(self.parts)
+                for place, values in part.state_dict()["state"].items() for name, value in values.items()}
+
+    def load_state_dict(self, moments: dict[str, Tensor]) -> None:
+        """Take the moments of `state_dict`, each stored as its parameter is: fused AdamW goes by the memory."""
+        for number, part in enumerate(self.parts):
+            state: dict[int, dict] = {}
+            for name, value in moments.items():
+                which, place, moment = name.split(".")
+                if int(which) == number:
+                    parameter = part.param_groups[0]["params"][int(place)]
+                    if value.shape == parameter.shape:
+                        value = torch.empty_like(parameter).copy_(value)
+                    state.setdefault(int(place), {})[moment] = value
+            part.load_state_dict(part.state_dict() | {"state": state})
+
+
+def matrix(weight: Tensor) -> Tensor:
+    """A weight (out, in, H, W) as a matrix (out, H W in): a view where it is stored in channels_last."""
+    return weight.detach().permute(0, 2, 3, 1).flatten(1) if weight.ndim == 4 else weight.detach()
