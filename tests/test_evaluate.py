@@ -1,14 +1,16 @@
 """The protocol does not leak, and its stored rows are what the code gives."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from coldavg import SAMPLERS, evaluate, load_network, protocol, score, unmix
-from coldavg.evaluate import merge_rows, recover
+from coldavg import SAMPLERS, evaluate, load, load_network, mix, protocol, score, unmix
+from coldavg.cli import main
+from coldavg.evaluate import KEY, best_pairs, merge_rows, recover
 
 module = sys.modules["coldavg.evaluate"]  # the package's name for it is the function
 STORED = json.loads((Path(__file__).parent.parent / "results" / "digits.json").read_text())
@@ -20,7 +22,7 @@ def test_the_protocol_is_fixed():
     assert (tuples[:, 0].mean((1, 2, 3)) >= tuples[:, 1].mean((1, 2, 3))).all()
     levels = (mixture + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
-    exact = protocol("digits", rounded=False)[1]
+    exact = protocol("digits", published="float")[1]
     assert 0 < (exact - mixture).abs().max() <= 0.5 / 127.5 + 1e-6
 
 
@@ -63,6 +65,29 @@ def test_a_planted_leak_is_seen(monkeypatch):
     assert not torch.equal(*leaks)
 
 
+def test_the_best_pair_is_the_best_of_all_pairs():
+    """Against every pair tried one by one; and an average of two candidates is found for what it is."""
+    candidates = load("digits", "train")[:12]
+    mixture = torch.cat([mix(load("digits")[:6].unflatten(0, (3, 2))), mix(candidates[[3, 8]])[None]])
+    found = best_pairs(mixture, candidates)
+    pairs = torch.tensor([[i, j] for i in range(12) for j in range(i)])
+    errors = (mixture[:, None] - mix(candidates[pairs])).square().flatten(2).mean(2)
+    torch.testing.assert_close((mixture - mix(found)).square().flatten(1).mean(1), errors.min(1).values)
+    assert {image.numpy().tobytes() for image in found[-1]} == {image.numpy().tobytes() for image in candidates[[3, 8]]}
+
+
+def test_the_command_of_a_row_gives_the_row_again(tmp_path, capsys):
+    file = tmp_path / "rows.json"
+    words = ["--network", "digits-original", "--sampler", "naive", "--steps", "3", "--weights", "0.6,0.4", "--told",
+             "0.5,0.5", "--count", "4", "--published", "jpeg-75"]
+    assert main(["evaluate", *words, "--out", str(file)]) == 0
+    row, = json.loads(file.read_text())
+    assert main(shlex.split(row["command"])[1:]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    changes = {"seconds": 0}
+    assert again | changes == row | changes
+
+
 def test_many_mixtures_are_recovered_as_they_are_one_by_one():
     _, mixture = protocol("digits", 2, 5)
     network = load_network("digits-original")
@@ -73,16 +98,16 @@ def test_many_mixtures_are_recovered_as_they_are_one_by_one():
 
 
 def test_the_average_itself_scores_by_hand():
-    row = evaluate(None, count=200, rounded=False)
+    row = evaluate("none", count=200, published="float")
     tuples, _ = protocol("digits", 2, 200)
     half = (tuples[:, 0] - tuples[:, 1]).double() / 4  # on [0, 1], each image departs from the mean by this
     assert row["psnr"] == pytest.approx((-10 * half.square().flatten(1).mean(1).log10()).mean().item(), abs=0.02)
     assert row["calls"] == 0
-    assert evaluate(None, count=50)["success"] == 0, "the average is no nearer than itself"
+    assert evaluate("none", count=50)["success"] == 0, "the average is no nearer than itself"
 
 
 def find(network, sampler, calls, **more):
-    wanted = {"network": network, "sampler": sampler, "calls": calls, "rounded": True, **more}
+    wanted = {"network": network, "sampler": sampler, "calls": calls, "published": "png", "weights": None, **more}
     return [row for row in STORED if all(row[key] == value for key, value in wanted.items())]
 
 
@@ -99,17 +124,17 @@ def test_a_stored_row_is_what_the_code_gives(name, sampler, calls):
 
 
 def test_the_stored_digits_are_complete():
-    assert find(None, "the average itself", 0)
+    assert find("none", "the average itself", 0)
     joint, = find("digits-joint", "joint", 1)
     assert joint["tuples"] == 1000 and joint["psnr"] >= 26
     for sampler in ("naive", "cold", "without_error_removal", "resolve"):
         for calls in (1, 5, 20, 100, 625):
             assert find("digits-original", sampler, calls), (sampler, calls)
-    assert len({row["stamp"]["data_sha256"] for row in STORED}) == 1
+    assert len({row["stamp"]["data_sha256"][0] for row in STORED}) == 1
 
 
 def test_merging_replaces_rows_of_the_same_setting(tmp_path):
-    row = {"data": "d", "k": 2, "network": None, "sampler": "s", "calls": 1, "tuples": 9, "rounded": True, "psnr": 1.0}
+    row = dict.fromkeys(KEY, "x") | {"calls": 1, "psnr": 1.0}
     path = tmp_path / "rows.json"
     merge_rows([row, row | {"calls": 5}], path)
     merge_rows([row | {"psnr": 2.0}], path)
