@@ -1,4 +1,4 @@
-"""How well were the images got back?  PSNR, SSIM, success rate, and the matching that comes before them."""
+"""How well were the images got back?  PSNR, SSIM, success rate, the matching before them, and re-identification."""
 
 from itertools import permutations
 
@@ -52,6 +52,31 @@ def score(recovered: Tensor, truth: Tensor, mixture: Tensor) -> dict[str, Tensor
     similarity = ssim(matched, flat)
     marks = {"psnr": psnr(matched, flat), "ssim": similarity, "success": (similarity > ssim(average, flat)).double()}
     return {name: mark.reshape(b, k) for name, mark in marks.items()}
+
+
+def accept_limit(gallery: Tensor, rate: float = 0.01) -> float:
+    """The distance under which at most `rate` of all pairs of different people are taken for one person.
+
+    `gallery` (G, D): the embedding of one photograph for each of G people.
+    """
+    apart = torch.pdist(gallery.double()).sort().values
+    return apart[int(rate * len(apart))].item()
+
+
+def identify(probes: Tensor, people: Tensor, gallery: Tensor, limit: float) -> dict[str, Tensor]:
+    """The marks of re-identification, probe by probe: `rank1`, `true_accepts`, `false_accepts`, each (B, K).
+
+    `probes` (B, K, D): one embedding for each person of a tuple, looked at once; `people` (B, K): their
+    rows in `gallery` (G, D), the embeddings of *other* photographs, one a person.  Rank 1: the person's
+    photograph is the nearest.  True accept: it is nearer than `limit`.  False accepts: the share of other
+    people's that are.  The others of the tuple are left out, because an average shows them too and is not
+    wrong to find them; so a blind guess has rank 1 once in G - K + 1.
+    """
+    distance = torch.cdist(probes.double(), gallery.double(), compute_mode="donot_use_mm_for_euclid_dist")  # (B, K, G)
+    others = torch.ones(len(people), len(gallery), dtype=torch.bool).scatter(1, people, False)[:, None]  # (B, 1, G)
+    own, nearest = distance.gather(2, people[..., None])[..., 0], distance.where(others, torch.inf).amin(2)
+    false = ((distance < limit) & others).sum(2) / others.sum(2)
+    return {"rank1": (own < nearest).double(), "true_accepts": (own < limit).double(), "false_accepts": false.double()}
 
 
 def interval(marks: Tensor, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
