@@ -1,4 +1,4 @@
-"""The command line: coldavg unmix, coldavg train, coldavg evaluate.
+"""The command line: coldavg unmix, coldavg train, coldavg evaluate, coldavg data.
 
 Wrong input ends in one line that says what was wrong and what to do, exit code 2, and nothing half-written.
 """
@@ -7,7 +7,9 @@ import argparse
 import io
 import json
 import math
+import os
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -20,10 +22,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .data import fingerprint, write_atomically
-from .evaluate import evaluate, merge_rows, read_rows
+from .checkpoint import CHECKPOINT
+from .data import SETS, fingerprint, open_images, told, write_atomically
+from .evaluate import NO_NETWORK, evaluate, merge_rows, read_rows
 from .figures import pixels, show
 from .pretrained import load_network, network_file, save_network
+from .recognise import reidentify
 from .samplers import SAME_AS, SAMPLERS, find_sampler, unmix
 from .training import Progress, Settings, fit
 
@@ -65,7 +69,7 @@ def parser() -> Parser:
     """All commands and their options."""
     top = Parser(prog="coldavg", description="Take averaged pictures apart.")
     top.add_argument("--version", action="version", version=version("coldavg"))
-    commands = top.add_subparsers(required=True, metavar="unmix | train | evaluate")
+    commands = top.add_subparsers(required=True, metavar="unmix | train | evaluate | data")
     plain = argparse.ArgumentDefaultsHelpFormatter
 
     p = commands.add_parser("unmix", help="recover the images from averages", formatter_class=plain)
@@ -81,22 +85,35 @@ def parser() -> Parser:
 
     p = commands.add_parser("train", help="train a network", formatter_class=plain)
     for setting in fields(Settings):
-        kind = numbers(int) if setting.name == "widths" else setting.type
-        p.add_argument(f"--{setting.name.replace('_', '-')}", type=kind, default=setting.default, help="see Settings")
+        flag = f"--{setting.name.replace('_', '-')}"
+        if setting.name == "flips":
+            p.add_argument(flag, action=argparse.BooleanOptionalAction, help="see Settings; None: as the data allow")
+        elif setting.name != "channels":  # the images say
+            kind = numbers(int) if setting.name == "widths" else setting.type
+            p.add_argument(flag, type=kind, default=setting.default, help="see Settings")
+    p.add_argument("--size", type=int, default=64, help="the side, in pixels, of images from a folder or zip")
+    p.add_argument("--start", help="a trained network to start from: what fits of it is copied")
     p.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
     p.add_argument("--out", type=Path, required=True, help="the network's file, NAME.safetensors")
     p.set_defaults(run=run_train)
 
     p = commands.add_parser("evaluate", help="score a network by the protocol", formatter_class=plain)
-    p.add_argument("--network", default="none", help="a name or a file; none scores the average itself")
+    p.add_argument("--network", default="none", help="a name, a file, none or best-pair")
     p.add_argument("--data", default="digits", help="the image set; its test split is used")
-    p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all: one of each class")
+    p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all; flips, for joint networks")
     p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
     p.add_argument("--k", type=int, default=2, help="images in a mixture")
     p.add_argument("--count", type=int, default=1000, help="test tuples")
-    p.add_argument("--unrounded", action="store_true", help="do not round the mixtures to 8 bits")
+    p.add_argument("--published", default="png", help="how the averages were published: png, float or jpeg-75")
+    p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
+    p.add_argument("--told", type=numbers(float), help="the weights that the attacker believes in (default: the true)")
+    p.add_argument("--reidentify", action="store_true", help="ask a face recogniser, with other photographs")
     p.add_argument("--out", type=Path, help="a JSON file of rows; a row of the same setting is replaced")
     p.set_defaults(run=run_evaluate)
+
+    p = commands.add_parser("data", help="fetch an image set if need be, and say what it holds", formatter_class=plain)
+    p.add_argument("data", help=f"{', '.join(SETS)}, or a folder or zip of images")
+    p.set_defaults(run=run_data)
     return top
 
 
@@ -207,59 +224,99 @@ def write_together(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """coldavg train: the file is renewed every minute, so that little is lost whatever happens."""
-    settings = Settings(**{setting.name: getattr(options, setting.name) for setting in fields(Settings)})
-    if options.out.suffix != ".safetensors":
-        raise ValueError(f"--out must end in .safetensors, got {options.out.name!r}")
-    if options.out.exists():
-        raise ValueError(f"--out {str(options.out)!r} exists; move it away, or choose another name")
-    command = shlex.join(["coldavg", *options.words])
-    saved = time.perf_counter()
-    state: Progress | None = None
+    """coldavg train: each minute the network, a checkpoint and a sheet of samples; started again, it goes on."""
+    out, folder = options.out, options.out.with_suffix(".run")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out must end in .safetensors, got {out.name!r}")
+    if out.exists() and not (folder / CHECKPOINT).exists():
+        raise ValueError(f"--out {str(out)!r} exists and has no run to go on with; move it, or choose another")
+    start = load_network(options.start) if options.start else None
+    images = open_images(options.data, "train", options.size)
+    chosen = {setting.name: getattr(options, setting.name) for setting in fields(Settings) if setting.name in options}
+    chosen |= {"channels": images.shape[1], "flips": images.flips if options.flips is None else options.flips}
+    settings = Settings(**chosen)
+    record = {"data_sha256": images.sha256, "start": start and fingerprint(network_file(options.start)),
+              "command": shlex.join(["coldavg", *options.words])}
+    stops: list[int] = []
+    if "WORLD_SIZE" not in os.environ:  # ctrl-C ends this process after a whole step; of many, the launcher ends all
+        before = signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
+    checks = 0
 
-    def save() -> None:
-        images, seconds, loss = state.losses[-1]
-        save_network(state.network, settings, options.out, images=images, seconds=round(seconds), loss=loss,
-                     precision=state.precision, device=state.device, command=command)
+    def keep(state: Progress) -> bool:
+        nonlocal checks
+        if len(state.log) > checks:
+            checks = len(state.log)
+            save_run(state, out, folder, record)
+        return bool(stops)
 
-    def keep(now: Progress) -> None:
-        nonlocal saved, state
-        state = now
-        if time.perf_counter() - saved > 60:
-            save()
-            saved = time.perf_counter()
+    state = fit(settings, images, options.seconds, callback=keep, folder=folder)
+    if not state.main:
+        return
+    save_run(state, out, folder, record)
+    images, seconds, _ = state.losses[-1]
+    if "WORLD_SIZE" not in os.environ:
+        signal.signal(signal.SIGINT, before)
+    if state.done < 1:
+        print(f"{out}: {images} images so far; start the same command again to go on")
+        raise KeyboardInterrupt
+    (folder / CHECKPOINT).unlink()
+    print(f"{out}: {images} images in {seconds:.0f} s, {state.log[-1]['waiting']:.1%} of it outside the network")
 
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out, b"")  # a place that can't be written shows now, not after an hour
-    options.out.unlink()
-    try:
-        state = fit(settings, seconds=options.seconds, callback=keep)
-    except KeyboardInterrupt:
-        if state is None:
-            raise
-        save()
-        print(f"stopped by ctrl-C after {state.losses[-1][0]} images; the network so far is {options.out}")
-        raise
-    save()
-    print(f"{options.out}: {state.losses[-1][0]} images in {state.losses[-1][1]:.0f} s")
+
+def save_run(state: Progress, out: Path, folder: Path, record: dict) -> None:
+    """Write the network as it is now, and the sheet of the last check."""
+    images, seconds, loss = state.losses[-1]
+    save_network(state.network, state.settings, out, images=images, seconds=round(seconds), loss=round(loss, 5),
+                 precision=state.precision, device=state.device, **record)
+    if state.sheet is not None:
+        titles = ["the average", *(f"recovered {i}" for i in range(1, len(state.sheet[0])))]
+        sheet = io.BytesIO()
+        show(list(state.sheet), titles).savefig(sheet, format="png")
+        write_atomically(folder / f"sheet-{images:09d}.png", sheet.getvalue())
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """coldavg evaluate: one row for each sampler and number of steps."""
-    network = None if options.network == "none" else options.network
     names = [name for name in SAMPLERS if name not in SAME_AS] if options.sampler == ["all"] else options.sampler
     if options.out is not None:
         read_rows(options.out)  # what can't be added to shows now, not at the end
-    pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
-    settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
-    if network is None or load_network(network).target == "joint":
+    if options.network in NO_NETWORK:
         settings = [("cold", 1)]  # no sampler
+    elif load_network(options.network).target == "joint":
+        settings = [(name, 1) for name in dict.fromkeys("flips" if name == "flips" else "joint" for name in names)]
+    else:
+        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
+        settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
     for name, steps in settings:
-        row = evaluate(network, options.data, name, steps, options.k, options.count, not options.unrounded,
-                       progress=sys.stderr.isatty())
-        print(json.dumps(row))
+        if options.reidentify:
+            rows = reidentify(options.network, options.data, name, steps, options.count, sys.stderr.isatty())
+        else:
+            rows = [evaluate(options.network, options.data, name, steps, options.k, options.count, options.published,
+                             options.weights, options.told, progress=sys.stderr.isatty())]
+        for row in rows:
+            print(json.dumps(row))
         if options.out is not None:
-            merge_rows([row], options.out)
+            merge_rows(rows, options.out)
+
+
+def run_data(options: argparse.Namespace) -> None:
+    """coldavg data: what an image set holds, and how it is split."""
+    images, train, test = (open_images(options.data, split) for split in ("all", "train", "test"))
+    _, channels, height, width = images.shape
+    smallest, largest = (f"{wide} x {tall}" for wide, tall in images.sizes)
+    doubles = len(images) - len(train) - len(test)
+    facts = {
+        "source": images.source,
+        "sha256": images.sha256,
+        "images": f"{len(images)} of {len(set(images.identities.tolist()))} identities",
+        "sizes": f"{smallest} to {largest}, used at {width} x {height} in {channels} channel(s)",
+        "training": len(train),
+        "test": f"{len(test)}" + (f"; {doubles} more left out, whose very pixels are in training" if doubles else ""),
+        "broken": told(images.broken) if images.broken else "none",
+        "terms": SETS[options.data].terms if options.data in SETS else "yours",
+    }
+    for name, fact in facts.items():
+        print(f"{name:<9} {fact}")
 
 
 if __name__ == "__main__":

@@ -203,12 +203,12 @@ def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
     assert main(["unmix", str(tmp_path / "a.png"), "--network", str(file), "--out", str(tmp_path / "out")]) == 0
 
 
-def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path):
-    for number, wanted in ((signal.SIGINT, ["n.safetensors"]), (signal.SIGKILL, [])):
+def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path, capsys):
+    for number, wanted in ((signal.SIGINT, ["n.run", "n.safetensors"]), (signal.SIGKILL, ["n.run"])):
         folder = tmp_path / number.name
         folder.mkdir()
-        command = [sys.executable, "-m", "coldavg.cli", "train", *TINY, "--images", "100000000", "--out",
-                   str(folder / "n.safetensors")]
+        words = ["train", *TINY, "--images", "100000000", "--out", str(folder / "n.safetensors")]
+        command = [sys.executable, "-m", "coldavg.cli", *words]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                    env={**os.environ, "OMP_NUM_THREADS": "1"})
         while "images/s" not in process.stderr.read(200):  # until the bar moves
@@ -218,5 +218,11 @@ def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path):
         out, error = process.communicate(timeout=60)
         assert sorted(path.name for path in folder.iterdir()) == wanted, error
         if number is signal.SIGINT:
-            assert process.returncode == 130 and "Traceback" not in error and "network so far" in out
+            assert process.returncode == 130 and "Traceback" not in error and "to go on" in out
             assert main(["evaluate", "--network", str(folder / "n.safetensors"), "--count", "2"]) == 0
+            seen = int(out.split(": ")[1].split()[0])
+            capsys.readouterr()
+            assert main([*words, "--seconds", "0.01"]) == 0  # the same command goes on, and here soon ends
+            assert int(capsys.readouterr().out.split(": ")[1].split()[0]) == seen + 4
+            assert not (folder / "n.run" / "checkpoint.safetensors").exists()
+            assert main(words) == 2, "a network that is done is not overwritten"
