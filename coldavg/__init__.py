@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SAME_AS", "SAMPLERS", "FiniteWorld", "FlipEnsemble", "GaussianWorld", "Known", "Player", "Point", "Result",
     "Sampler", "Settings", "Step", "UNet", "attempt", "brightest_first", "complete", "evaluate", "explorer", "fit",
-    "load", "load_network", "manifest", "match", "mix", "mixing_explorer", "on_path", "open_images", "order_blind_loss", "project",
-    "protocol", "psnr", "publish", "recover", "round_to_8_bits", "sampler", "sampler_explorer", "schedule", "score", "ssim",
-    "test_tuples", "unmix",
+    "load", "load_network", "manifest", "match", "mix", "mixing_explorer", "on_path", "open_images",
+    "order_blind_loss", "project", "protocol", "psnr", "publish", "recover", "round_to_8_bits", "sampler",
+    "sampler_explorer", "schedule", "score", "ssim", "test_tuples", "unmix",
 ]
