@@ -4,6 +4,7 @@ Wrong input ends in one line that says what was wrong and what to do, exit code 
 """
 
 import argparse
+import errno
 import io
 import json
 import math
@@ -45,11 +46,20 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:
         return say("the output was closed before the end", 1)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        return say(f"{error.strerror or error}{where}" + ("; choose another --out" if error.errno else ""))
+        return say(said_of(error, getattr(options, "out", None)))
     except (ValueError, TypeError) as error:
         return say(str(error))
     return 0
+
+
+def said_of(error: OSError, out: Path | None) -> str:
+    """One line for an error of reading or writing: what, where, and what to do."""
+    if not error.errno:  # one of our own, which says it all
+        return str(error)
+    full = error.errno in (errno.ENOSPC, errno.EROFS)
+    ours = out and error.filename and Path(error.filename).resolve().is_relative_to(out.resolve().parent)
+    remedy = "choose another --out" if full or ours else "check that it is there and may be read"
+    return f"{error.strerror}{f': {error.filename}' if error.filename else ''}; {remedy}"
 
 
 def say(message: str, code: int = 2) -> int:

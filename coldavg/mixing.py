@@ -6,6 +6,7 @@ r `added` (the remainder), alpha the weight of r on the path x_alpha = (1 - alph
 
 import io
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -47,11 +48,14 @@ def check_images(images: Tensor, name: str = "images", dims: int = 4) -> Tensor:
 
 def check_weights(weights: Sequence[float] | Tensor | None, k: int) -> Tensor:
     """Mixing weights as a (K,) float64 tensor; None means 1/K each.  Raises ValueError if they are none."""
-    if not isinstance(k, int) or k < 2:
+    if not isinstance(k, Integral) or k < 2:
         raise ValueError(f"k must be a whole number of at least 2, got {k}; one image is no mixture")
     if weights is None:
         return torch.full((k,), 1 / k, dtype=torch.float64)
-    weights = torch.as_tensor(weights, dtype=torch.float64)
+    try:
+        weights = torch.as_tensor(weights, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"weights must be {k} numbers, one an image, got {weights!r}") from None
     if weights.shape != (k,):
         raise ValueError(f"weights must be {k} numbers, one an image, got {weights.tolist()}")
     if not (weights > 0).all() or abs(weights.sum().item() - 1) > 1e-6:

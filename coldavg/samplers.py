@@ -14,6 +14,7 @@ not say.  "state": the guesses re-mix to x_a at a.  "mixture": they re-mix to m 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import NamedTuple, Protocol
 
 import torch
@@ -172,7 +173,7 @@ def schedule(steps: int | Sequence[float], alpha0: float) -> list[float]:
     >>> schedule(2, 0.5)
     [0.5, 0.25, 0.0]
     """
-    if isinstance(steps, int) and not isinstance(steps, bool):
+    if isinstance(steps, Integral) and not isinstance(steps, bool):
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}; more steps, more network calls")
         return [alpha0 * (1 - i / steps) for i in range(steps + 1)]
@@ -210,7 +211,7 @@ def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alp
             raise ValueError(f"alpha0 must be in (0, 1), got {alpha0}; for K equal images it is (K - 1) / K")
         weights, k = (1 - alpha0, alpha0), 2
     if k is None:
-        k = len(weights) if weights is not None else network.k if network.target == "joint" else 2
+        k = len(weights) if hasattr(weights, "__len__") else network.k if network.target == "joint" else 2
     weights = check_weights(weights, k)
     if network.target == "joint" and k != network.k:
         raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network trained for {k} images")

@@ -158,6 +158,21 @@ def test_a_folder_that_can_not_be_written(tmp_path, capsys):
     check_refusal(arguments, "choose another --out", capsys)
 
 
+def test_a_file_that_can_not_be_read_is_named(tmp_path, capsys, monkeypatch):
+    average(tmp_path / "a.png")
+    read = Path.read_bytes
+
+    def locked(self):
+        if self.name == "secret.safetensors":
+            raise PermissionError(13, "Permission denied", str(self))
+        return read(self)
+
+    (tmp_path / "secret.safetensors").write_bytes(b"")
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    words = ["unmix", str(tmp_path / "a.png"), "--network", str(tmp_path / "secret.safetensors"), "--out"]
+    check_refusal([*words, str(tmp_path / "deep" / "out")], "secret.safetensors; check that it is there", capsys)
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, capsys, monkeypatch):
     average(tmp_path / "a.png")
     out = tmp_path / "out"

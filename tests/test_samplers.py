@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -250,6 +251,8 @@ WRONG = {
     "k of the network": ({"k": 7}, "k must be at most 6"),
     "weights": ({"weights": [0.5, 0.6]}, "sum to 1"),
     "weights and k": ({"weights": [0.5, 0.5], "k": 3}, "weights must be 3 numbers"),
+    "weights in words": ({"weights": "even"}, "weights must be 4 numbers"),
+    "one weight": ({"weights": 0.5}, "weights must be 2 numbers"),
     "alpha0": ({"alpha0": 1.5}, r"alpha0 must be in \(0, 1\)"),
     "alpha0 of zero": ({"alpha0": 0.0}, r"alpha0 must be in \(0, 1\)"),
     "alpha0 above the network's": ({"alpha0": 0.97}, "alpha_max"),
@@ -265,6 +268,12 @@ def test_wrong_input_is_named_in_one_line(case):
     with pytest.raises((ValueError, TypeError), match=words) as caught:
         unmix(**{"mixture": still, "network": network, **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    network = Arbitrary("original", 0)
+    given, plain = (unmix(still.double(), network, steps=kind(3), k=kind(2)).images for kind in (np.int64, int))
+    assert torch.equal(given, plain)
 
 
 def test_wrong_partner_rule():
