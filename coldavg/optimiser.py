@@ -15,8 +15,8 @@ class Optimiser:
     """
 
     def __init__(self, network: UNet, rate: float):
-        inside = {id(layer.weight) for part in (network.down, network.up, network.shrink, network.grow, network.middle)
-                  for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+        inside = {id(layer.weight) for name, layer in network.named_modules()
+                  if isinstance(layer, nn.Conv2d | nn.Linear) and not name.startswith(network.ends)}
         self.weights = [weight for weight in network.parameters() if id(weight) in inside]
         self.others = [other for other in network.parameters() if id(other) not in inside]
         self.views = [nn.Parameter(matrix(weight)) for weight in self.weights]

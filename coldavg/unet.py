@@ -51,17 +51,19 @@ class Attention(nn.Module):
 class UNet(nn.Module):
     """A picture and its alpha in, one picture out (path) or K pictures (joint).
 
-    Squares of `patch` pixels a side enter and leave as one: a fourth of the places at `patch` 2, so half the
-    time.  Level 0 sees edges and strokes; each further level halves the
-    sides, widens the channels and sees larger parts; the last also attends, so that distant parts of
-    the picture can agree.  The way back up doubles the sides and joins, at each level, what the way
-    down had kept: coarse layout from below, fine detail from the side.
+    Squares of `patch` pixels a side enter and leave as one place.  Level 0 sees edges and strokes; each
+    further level halves the sides, widens the channels and sees larger parts; the last also attends, so
+    that distant parts of the picture can agree.  The way back up doubles the sides and joins, at each
+    level, what the way down had kept: coarse layout from below, fine detail from the side.
 
     `channels` 1 or 3; `target` "original", "added", "difference" or "joint"; `k` images in a mixture
     (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
-    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4.
+    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4;
+    `patch` 1 or 2: at 2 there are a fourth of the places, so the same time allows twice the width.
     A joint network adds its answers to the mixture: it predicts where each image departs from it.
     """
+
+    ends = ("stem", "last", "embed")  # the parts whose weights the optimiser does not treat as inner matrices
 
     def __init__(self, channels: int = 1, target: str = "original", k: int = 2, alpha_max: float = 0.8,
                  size: tuple[int, int] | None = None, widths: tuple[int, ...] = (32, 64, 128),
