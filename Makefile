@@ -41,14 +41,9 @@ test: .venv/installed
 chapters: .venv/installed
 	$(PY) scripts/run_notebooks.py notebooks $(CHAPTERS)
 
-# Renew the stored results of the digits networks (about an hour on two cores)
+# Renew the stored rows of results (hours on two cores; scripts/results.py takes the names of those wanted)
 results: .venv/installed
-	.venv/bin/coldavg evaluate --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-joint --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-joint --unrounded --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 1 5 20 --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 100 --count 300 --out results/digits.json
-	.venv/bin/coldavg evaluate --network digits-original --sampler all --steps 625 --count 50 --out results/digits.json
+	$(PY) scripts/results.py
 
 clean:
 	rm -rf _build
