@@ -67,10 +67,11 @@ def best_pairs(mixture: Tensor, images: Tensor) -> Tensor:
     lengths = products.diagonal()
     table = (lengths[:, None] + lengths + 2 * products) / 4
     table.fill_diagonal_(torch.inf)  # two images, not one twice
-    pairs = []
+    pairs, room = [], torch.empty_like(table)
     for one in mixture.flatten(1) @ flat.T:
-        place = (table - one[:, None] - one).argmin().item()
-        pairs.append(divmod(place, len(images)))
+        best, partner = torch.sub(table, one, out=room).min(1)  # the best partner of each image
+        first = (best - one).argmin().item()
+        pairs.append([first, partner[first].item()])
     return images[torch.tensor(pairs)]
 
 
