@@ -132,7 +132,8 @@ def publish(mixture: Tensor, form: str = "png") -> Tensor:
         return round_to_8_bits(mixture) if form == "png" else mixture
     if form == quality or not quality.isdecimal() or not 1 <= int(quality) <= 95:
         raise ValueError(f"published must be png, float or jpeg-1 to jpeg-95, got {form!r}")
-    levels = ((round_to_8_bits(mixture) + 1) * 127.5).round().byte().flatten(0, -4).movedim(-3, -1).numpy()
+    levels = ((round_to_8_bits(mixture) + 1) * 127.5).round().byte().reshape(-1, *mixture.shape[-3:])
+    levels = levels.movedim(-3, -1).numpy()
     read = []
     for picture in levels:
         packed = io.BytesIO()

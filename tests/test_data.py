@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coldavg import data, load, test_tuples
@@ -354,3 +354,15 @@ def test_a_disk_that_is_full_while_fetching(home, monkeypatch, tmp_path, capsys)
     assert "set COLDAVG_CACHE to another folder" in capsys.readouterr().err.splitlines()[-1]
     assert not list(cache_folder().iterdir())
     assert len(open_images("flowers", "all")) == 7
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=12, max_size=60), st.integers(2, 4), st.integers(0, 99))
+def test_nobody_is_in_a_tuple_twice(people, k, seed):
+    people = np.array(people)
+    if len(set(people)) < k:
+        with pytest.raises(ValueError, match=f"identities must be at least k = {k}"):
+            test_tuples(len(people), k, 10, seed, people)
+    else:
+        rows = test_tuples(len(people), k, 10, seed, people)
+        assert all(len(set(people[row])) == k for row in rows.numpy()) and len(set(rows[:, 0].tolist())) == 10

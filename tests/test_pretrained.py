@@ -1,12 +1,14 @@
 """Network files: whole ones come back as they were; others are refused in one line; the manifest tells the truth."""
 
 import hashlib
+import shlex
 
 import pytest
 import torch
 from safetensors.torch import save
 
 from coldavg import Settings, load_network, manifest
+from coldavg.cli import parser
 from coldavg.pretrained import FOLDER, network_file, save_network
 
 small = Settings(widths=(8, 16), target="difference", images=7)
@@ -79,7 +81,7 @@ def test_unknown_names_list_what_there_is(tmp_path):
 def test_the_manifest_tells_the_truth(name):
     entry, file = manifest()[name], network_file(name)
     assert hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
-    assert file.stat().st_size < 5e6
+    assert file.stat().st_size < 6e6
     network = load_network(name)
     settings = Settings(**entry["settings"])
     assert (network.target, network.k, network.size) == (settings.target, settings.k, tuple(entry["size"]))
@@ -88,4 +90,15 @@ def test_the_manifest_tells_the_truth(name):
 
 
 def test_every_network_file_is_in_the_manifest():
-    assert {path.stem for path in FOLDER.glob("*.safetensors")} == set(manifest())
+    files = list(FOLDER.glob("*.safetensors"))
+    assert {path.stem for path in files} == set(manifest()) and sum(path.stat().st_size for path in files) < 55e6
+
+
+@pytest.mark.parametrize("name", [name for name in manifest() if "data_sha256" in manifest()[name]])
+def test_the_command_of_a_network_says_its_settings(name):
+    entry = manifest()[name]
+    options = parser().parse_args(shlex.split(entry["command"])[1:])
+    told = {key: value for key, value in vars(options).items() if key in entry["settings"] and value is not None}
+    told["widths"] = list(told["widths"])
+    assert told == {key: entry["settings"][key] for key in told} and len(told) > 10
+    assert options.out.stem == name and entry["images"] >= options.images

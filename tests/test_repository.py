@@ -19,9 +19,11 @@ from packaging.utils import canonicalize_name
 
 import coldavg
 from coldavg import SAMPLERS, UNet
-from coldavg.cli import png
+from coldavg.cli import parser, png
+from coldavg.evaluate import NO_NETWORK
 from coldavg.mixing import TARGETS
 from coldavg.training import ORDERS
+from scripts.results import ROWS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -101,7 +103,7 @@ def test_the_example_of_the_readme_runs(tmp_path):
 
 def test_the_commands_of_the_readme_run(tmp_path):
     commands = readme("bash").splitlines()
-    assert len(commands) == 4
+    assert len(commands) == 5
     (tmp_path / "average.png").write_bytes(png(coldavg.protocol("digits", 2, 1)[1][0]))
     # the network of the example is trained on 20,000 images; twenty show that the command is right
     for command in (line.replace("--images 20000", "--images 20").replace("rows.json", "rows.json --count 20")
@@ -181,3 +183,10 @@ def test_the_tree_speaks_of_no_machine():
         if name.endswith((".py", ".md", ".yml", ".toml", ".json", ".txt", ".ipynb")) and "test_repository" not in name:
             text = (ROOT / name).read_text()
             assert not re.search(r"/(work|root)/|file://", text), name
+
+
+def test_the_commands_of_the_results_can_be_run():
+    for name, lines in ROWS.items():
+        for line in lines:
+            options = parser().parse_args(f"evaluate --data x {line.format(data=name)} --out r.json".split())
+            assert options.network in (*NO_NETWORK, *coldavg.manifest()) or options.network.startswith("faces")
