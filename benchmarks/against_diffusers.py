@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from coldavg import Settings, fit, match, protocol, psnr, recover, round_to_8_bits
+from coldavg.data import write_atomically
 from coldavg.evaluate import run_git
 from coldavg.training import described
 
@@ -100,7 +101,7 @@ def main() -> None:
         words = [sys.executable, __file__, "--minutes", str(options.minutes), "--only", name]
         rows.append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout))
         print(json.dumps(rows[-1], indent=2))
-    options.out.write_text(json.dumps(rows, indent=2) + "\n")
+    write_atomically(options.out, (json.dumps(rows, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from .unet import UNet
 class Optimiser:
     """Muon for the weights inside the network, AdamW for its two ends, its biases and the embedding.
 
-    Muon (Jordan et al. 2024; torch.optim.Muon) makes each step a near-orthogonal matrix: for the same
-    loss the network needs less than half of the mixtures.  It takes matrices only, so a convolution
-    (out, in, H, W) is handed to it as a view (out, H W in) of the same memory.
+    Muon (Jordan et al. 2024; torch.optim.Muon) makes each step a near-orthogonal matrix.  It takes
+    matrices only, so a convolution (out, in, H, W) is handed to it as a view (out, H W in) of the same
+    memory.
     """
 
     def __init__(self, network: UNet, rate: float):

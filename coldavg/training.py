@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,7 @@ class Progress:
     done: float = 0.0  # share of the run, 0 to 1
 
 
+@cache
 def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Of `count` training images, those to draw from and those held out for checks: a tenth, at most 64."""
     checked = np.linspace(0, count - 1, min(64, count // 10)).astype(int)

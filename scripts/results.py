@@ -25,7 +25,8 @@ ROWS = {
 if __name__ == "__main__":
     for name in sys.argv[1:] or ROWS:
         for line in ROWS[name]:
-            data = "" if "--data" in line else f"--data {name}"
-            print(f"coldavg evaluate {data} {line}", flush=True)
-            if main(shlex.split(f"evaluate {data} {line.format(data=name)} --out results/{name}.json")):
+            data = "" if "--data" in line else f"--data {name} "
+            words = f"evaluate {data}{line.format(data=name)} --out results/{name}.json"
+            print(f"coldavg {words}", flush=True)
+            if main(shlex.split(words)):
                 raise SystemExit(2)
