@@ -14,6 +14,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -247,9 +249,6 @@ def run_train(options: argparse.Namespace) -> None:
     settings = Settings(**chosen)
     record = {"data_sha256": images.sha256, "start": start and fingerprint(network_file(options.start)),
               "command": shlex.join(["coldavg", *options.words])}
-    stops: list[int] = []
-    if "WORLD_SIZE" not in os.environ:  # ctrl-C ends this process after a whole step; of many, the launcher ends all
-        before = signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
     checks = 0
 
     def keep(state: Progress) -> bool:
@@ -259,18 +258,32 @@ def run_train(options: argparse.Namespace) -> None:
             save_run(state, out, folder, record)
         return bool(stops)
 
-    state = fit(settings, images, options.seconds, callback=keep, folder=folder)
+    with after_the_step() as stops:
+        state = fit(settings, images, options.seconds, callback=keep, folder=folder, start=start)
     if not state.main:
         return
     save_run(state, out, folder, record)
-    images, seconds, _ = state.losses[-1]
-    if "WORLD_SIZE" not in os.environ:
-        signal.signal(signal.SIGINT, before)
+    seen, seconds, _ = state.losses[-1]
     if state.done < 1:
-        print(f"{out}: {images} images so far; start the same command again to go on")
+        print(f"{out}: {seen} images so far; start the same command again to go on")
         raise KeyboardInterrupt
-    (folder / CHECKPOINT).unlink()
-    print(f"{out}: {images} images in {seconds:.0f} s, {state.log[-1]['waiting']:.1%} of it outside the network")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    print(f"{out}: {seen} images in {seconds:.0f} s, {state.log[-1]['waiting']:.1%} of it outside the network")
+
+
+@contextmanager
+def after_the_step() -> Iterator[list[int]]:
+    """A list that holds something once ctrl-C was pressed, so that a step is never cut; of many processes, the
+    launcher ends all."""
+    stops: list[int] = []
+    if "WORLD_SIZE" in os.environ:
+        yield stops
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: stops.append(number))
+    try:
+        yield stops
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def save_run(state: Progress, out: Path, folder: Path, record: dict) -> None:

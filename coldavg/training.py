@@ -278,7 +278,8 @@ class Run:
         if self.folder is not None:
             lines = "".join(json.dumps(line) + "\n" for line in state.log)
             write_atomically(self.folder / "log.jsonl", lines.encode())
-            self.write_checkpoint()
+            if state.done < 1:  # a run that is done has nothing to go on with
+                self.write_checkpoint()
 
     def parts(self) -> dict[str, UNet | Optimiser]:
         """All whose tensors a checkpoint holds."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coldavg import mix, protocol, psnr, round_to_8_bits
+from coldavg import load_network, mix, protocol, psnr, round_to_8_bits
 from coldavg.cli import main, png, read_image
 from coldavg.metrics import match
 
@@ -216,6 +216,15 @@ def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == row
     average(tmp_path / "a.png")
     assert main(["unmix", str(tmp_path / "a.png"), "--network", str(file), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_training_starts_from_the_network_named(tmp_path):
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
+    assert main(["train", *TINY, "--images", "40", "--out", str(first)]) == 0
+    words = ["--images", "4", "--seed", "5", "--rate", "1e-12", "--ema", "0", "--start", str(first)]
+    assert main(["train", *TINY, *words, "--out", str(second)]) == 0
+    given, taken = (load_network(file).state_dict() for file in (first, second))
+    assert all(torch.allclose(taken[name], given[name], atol=1e-3) for name in given)
 
 
 def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path, capsys):
