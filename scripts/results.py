@@ -8,16 +8,27 @@ import sys
 
 from coldavg.cli import main
 
-PATH = ["--sampler all --steps 1 5 20", "--sampler all --steps 100 --count 300", "--sampler all --steps 625 --count 50"]
-PUBLISHED = ["", "--published float", "--published jpeg-90", "--published jpeg-50"]
-COLOUR_OR_GREY = ["--network none", "--network best-pair", *(f"--network {{data}}-joint {form}" for form in PUBLISHED),
-                  "--network {data}-joint --sampler flips"]
+JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float", "--published jpeg-90",
+                                                        "--published jpeg-50")]
+PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 300"
+SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips", PATH]
+WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
+           for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
+                                 ("digits-joint", "--told 0.5,0.5"))]
 ROWS = {
-    "digits": ["--network none", "--network best-pair", *(f"--network digits-joint {form}" for form in PUBLISHED),
-               *(f"--network digits-original {steps}" for steps in PATH)],
-    "flowers": COLOUR_OR_GREY,
-    "faces": COLOUR_OR_GREY,
-    "xrays": COLOUR_OR_GREY,
+    "digits": ["--network none", "--network best-pair", *JOINT, *WEIGHTS,
+               "--network digits-original --sampler all --steps 1 5 20",
+               "--network digits-original --sampler all --steps 100 --count 300",
+               "--network digits-original --sampler all --steps 625 --count 50",
+               "--network digits-added --sampler all --steps 1 5 20",
+               "--network digits-difference --sampler all --steps 1 5 20",
+               *(f"--k {k} --network {network}" for k in (3, 4)
+                 for network in ("none", f"digits-joint-{k}", "digits-original --sampler cold resolve --steps 1 20"))],
+    "flowers": [*SET, "--network flowers-original", "--network flowers-original --steps 20 625 --count 50",
+                *(f"--k {k} --network {network} --count 300" for k in (3, 4)
+                  for network in ("none", "flowers-original"))],
+    "faces": [*SET, "--k 3 --network none", "--k 3 --network faces-joint-3"],
+    "xrays": SET,
     "reidentify": ["--data faces --network faces-joint --count 126 --reidentify"],
     "two-kinds": [f"--data flowers+faces --network {network}" for network in ("none", "flowers-joint", "faces-joint")],
 }
