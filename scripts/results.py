@@ -10,7 +10,7 @@ from coldavg.cli import main
 
 JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float", "--published jpeg-90",
                                                         "--published jpeg-50")]
-PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 300"
+PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 100"
 SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips", PATH]
 WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
            for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
@@ -24,8 +24,8 @@ ROWS = {
                "--network digits-difference --sampler all --steps 1 5 20",
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-original --sampler cold resolve --steps 1 20"))],
-    "flowers": [*SET, "--network flowers-original", "--network flowers-original --steps 20 625 --count 50",
-                *(f"--k {k} --network {network} --count 300" for k in (3, 4)
+    "flowers": [*SET, "--network flowers-original", "--network flowers-original --steps 20 625 --count 25",
+                *(f"--k {k} --network {network} --count 100" for k in (3, 4)
                   for network in ("none", "flowers-original"))],
     "faces": [*SET, "--k 3 --network none", "--k 3 --network faces-joint-3"],
     "xrays": SET,
