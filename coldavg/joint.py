@@ -1,17 +1,33 @@
-"""All K images at once: projection onto the mixture, a loss blind to their order, flips."""
+"""All K images at once: projection onto the mixture, a loss blind to their order, flips, two at a time."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor, nn
 
 from .mixing import project
 
+LAPS = 3  # further ones gain little: chapter 8
 
 def split(network, mixture: Tensor, weights: Tensor) -> Tensor:
     """The K images that a joint `network` sees in `mixture` (B, C, H, W): (B, K, C, H, W), sum_k w_k x_k = m."""
     alpha = (1 - weights[0]).to(mixture).expand(len(mixture))
     return project(network(mixture, alpha), mixture, weights)
+
+
+def two_at_a_time(network, mixture: Tensor, k: int) -> tuple[Tensor, int]:
+    """More than two images by a joint `network` for two: images (B, K, C, H, W), calls.
+
+    All K start as the mixture (B, C, H, W), equal weights; then every two of them are put together and
+    split anew, LAPS times over.  A split leaves the sum of its two as it was: the mean stays the mixture.
+    """
+    images, half = mixture[:, None].repeat(1, k, 1, 1, 1), torch.full((2,), 0.5, dtype=torch.float64)
+    places = LAPS * list(combinations(range(k), 2))
+    for two in map(list, places):
+        mean = images[:, two].mean(1)
+        answer = network(mean.clamp(-1, 1), half[0].to(mixture).expand(len(mixture)))
+        images[:, two] = project(answer, mean, half)
+    return images, len(places)
 
 
 def order_blind_loss(recovered: Tensor, truth: Tensor) -> Tensor:

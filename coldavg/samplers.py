@@ -213,8 +213,14 @@ def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alp
     if k is None:
         k = len(weights) if hasattr(weights, "__len__") else network.k if network.target == "joint" else 2
     weights = check_weights(weights, k)
+    if network.target == "joint" and network.k == 2 < k:
+        if not torch.allclose(weights, weights[0]):
+            raise ValueError(f"weights must be equal for a joint network, which takes {k} images two at a time, got "
+                             f"{weights.tolist()}; use a path network")
+        return weights
     if network.target == "joint" and k != network.k:
-        raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network trained for {k} images")
+        raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network for {k} images, or one "
+                         "for 2, which takes more two at a time")
     if k > network.k:
         raise ValueError(f"k must be at most {network.k} for this network, got {k}; use one trained to peel {k} images")
     for first in range(k - 1):  # each peeling starts from its own alpha_0
@@ -233,7 +239,8 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", st
     """Take a mixture of K images apart.
 
     `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come
-    out one after another: peeling) or a joint one (one call; `sampler` and `steps` play no part).
+    out one after another: peeling) or a joint one (one call; `sampler` and `steps` play no part; one
+    for two serves any `k`, every two images in turn).
     `sampler` a name of SAMPLERS; `steps` their number, or the alphas from alpha_0 = 1 - w_1 down to 0.
     `k` and `weights` say what was mixed: a pair of equal weights by default; for a pair, `alpha0`
     alone says the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
@@ -247,8 +254,14 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", st
     batch = mixture if mixture.ndim == 4 else mixture[None]
     points: list[Point] = []
     if network.target == "joint":
-        images = joint.split(lambda x, alpha: ask(network, x, alpha[0].item()), batch, weights)
-        calls = getattr(network, "calls", 1)  # an ensemble asks its network more than once
+        def answer(x: Tensor, alpha: Tensor) -> Tensor:
+            return ask(network, x, alpha[0].item())
+
+        if len(weights) == network.k:
+            images, calls = joint.split(answer, batch, weights), 1
+        else:
+            images, calls = joint.two_at_a_time(answer, batch, len(weights))
+        calls *= getattr(network, "calls", 1)  # an ensemble asks its network more than once
     else:
         chosen = find_sampler(sampler)
         alphas = schedule(chosen.steps or steps, 1 - weights[0].item())

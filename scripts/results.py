@@ -23,11 +23,12 @@ ROWS = {
                "--network digits-added --sampler all --steps 1 5 20",
                "--network digits-difference --sampler all --steps 1 5 20",
                *(f"--k {k} --network {network}" for k in (3, 4)
-                 for network in ("none", f"digits-joint-{k}", "digits-original --sampler cold resolve --steps 1 20"))],
+                 for network in ("none", f"digits-joint-{k}", "digits-joint",
+                                 "digits-original --sampler cold resolve --steps 1 20"))],
     "flowers": [*SET, "--network flowers-original", "--network flowers-original --steps 20 625 --count 25",
                 *(f"--k {k} --network {network} --count 100" for k in (3, 4)
-                  for network in ("none", "flowers-original"))],
-    "faces": [*SET, "--k 3 --network none", "--k 3 --network faces-joint-3"],
+                  for network in ("none", "flowers-joint", "flowers-original"))],
+    "faces": [*SET, *(f"--k 3 --network {network}" for network in ("none", "faces-joint-3", "faces-joint"))],
     "xrays": SET,
     "reidentify": ["--data faces --network faces-joint --count 126 --reidentify"],
     "two-kinds": [f"--data flowers+faces --network {network}" for network in ("none", "flowers-joint", "faces-joint")],

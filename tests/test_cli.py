@@ -116,7 +116,7 @@ OPTIONS = {
     "no steps": (["unmix", "GOOD", "--network", "digits-original", "--steps", "0", "--out", "OUT"], "at least 1"),
     "steps in words": (["unmix", "GOOD", "--network", "digits-original", "--steps", "x", "--out", "OUT"], "--steps"),
     "k": (["unmix", "GOOD", "--network", "digits-original", "--k", "1", "--out", "OUT"], "at least 2"),
-    "k of the network": (["unmix", "GOOD", "--network", "digits-joint", "--k", "3", "--out", "OUT"], "k must be 2"),
+    "k of the network": (["unmix", "GOOD", "--network", "digits-joint-3", "--k", "2", "--out", "OUT"], "k must be 3"),
     "weights": (["unmix", "GOOD", "--network", "digits-original", "--weights", "0.5,0.6", "--out", "OUT"], "sum to 1"),
     "unequal weights for a joint network": (["unmix", "GOOD", "--network", "digits-joint", "--weights", "0.6,0.4",
                                              "--out", "OUT"], "use a path network"),

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldavg import FlipEnsemble, match, mix, order_blind_loss, psnr, unmix
-from coldavg.joint import align
+from coldavg import FlipEnsemble, load_network, match, mix, order_blind_loss, psnr, unmix
+from coldavg.evaluate import protocol, recover
+from coldavg.joint import LAPS, align
+from coldavg.metrics import score
 
 
 def images(k, seed, b=3):
@@ -64,6 +66,37 @@ def test_the_flip_ensemble_aligns_before_it_averages():
     result = unmix(mixture, FlipEnsemble(LeftRight()))
     assert result.calls == 2
     torch.testing.assert_close((result.images[:, 0] - result.images[:, 1]).abs(), torch.ones_like(mixture))
+
+
+class Sines(torch.nn.Module):
+    """A joint network of two that answers anything."""
+
+    target, k, alpha_max = "joint", 2, 0.8
+
+    def forward(self, x, alpha):
+        return torch.stack([(9 * x).sin(), (7 * x).cos() * alpha[:, None, None, None]], 1)
+
+
+@given(st.integers(3, 6), st.integers(0, 1000))
+def test_two_at_a_time_leaves_the_mean_as_it_is(k, seed):
+    mixture = mix(images(k, seed))
+    for network, calls in (Sines(), 1), (FlipEnsemble(Sines()), 2):
+        result = unmix(mixture, network, k=k)
+        assert result.calls == calls * LAPS * k * (k - 1) / 2 and result.images.shape == (3, k, 1, 4, 4)
+        torch.testing.assert_close(result.images.mean(1), mixture, rtol=0, atol=1e-12)
+        assert (result.images - mixture[:, None]).abs().amax() > 0.1
+
+
+def test_a_network_for_two_takes_three_digits_apart():
+    tuples, mixture = protocol("digits", 3, 20)
+    recovered, calls = recover(mixture, load_network("digits-joint"), k=3)
+    average = score(mixture[:, None].expand_as(tuples), tuples, mixture)["psnr"]
+    assert calls == 9 and (score(recovered, tuples, mixture)["psnr"] - average).mean() > 5
+
+
+def test_two_at_a_time_takes_equal_weights_alone():
+    with pytest.raises(ValueError, match="weights must be equal"):
+        unmix(mix(images(3, 0)), Sines(), weights=(0.5, 0.3, 0.2))
 
 
 def test_too_many_orders_are_refused():
