@@ -79,8 +79,7 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
             raise ValueError(f"its size is {size}")
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it holds NaN or infinity")
-        settings = {"patch": 1} | notes["settings"]  # files from before there were patches name none
-        network = Settings(**settings).network(size)
+        network = Settings(**notes["settings"]).network(size)
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
     except (SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -36,6 +36,7 @@ class Settings:
     k: int = 2  # images in a mixture; a path network draws 2 to k, so that it can peel
     order: str = "brightest"  # the original is the image with the largest mean; or "random"
     alpha_max: float = 0.8  # the largest alpha on the path (known setting: 0.8)
+    at_start: float = 0.5  # share of the points of a path that lie at (k - 1) / k, where samplers start (known: 0)
     loss: str = "squared"  # mean squared error; "log": the mean of its logarithm, tuple by tuple
     flips: bool = False  # draw mirror images too
     channels: int = 1
@@ -63,6 +64,8 @@ class Settings:
             raise ValueError(f"widths must each be a multiple of 4, for the heads of attention, got {self.widths}")
         if min(self.images, self.batch, self.channels, self.patch) < 1:
             raise ValueError("images, batch, channels and patch must be at least 1")
+        if not 0 <= self.at_start <= 1:
+            raise ValueError(f"at_start must be in [0, 1], got {self.at_start}")
         if not 0 < self.rate < math.inf or not 0 <= self.ema < 1:
             raise ValueError("rate must be above 0 and ema in [0, 1)")
 
@@ -113,6 +116,7 @@ def draw(images: Tensor | ImageSet, settings: Settings, step: int, mine: slice =
     gap = (len(drawn) - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap places further on
     further = random.integers(1, gap + 1, size=(settings.batch, k - 1)) + gap * np.arange(k - 1)
     alpha = settings.alpha_max * (1 - random.random(settings.batch))  # never 0
+    alpha[: round(settings.at_start * settings.batch)] = (k - 1) / k
     mirrored = torch.from_numpy(random.random((settings.batch, k)) < 0.5)[mine]
     places = drawn[np.hstack([first, (first + further) % len(drawn)])]
     tuples = images[torch.from_numpy(places)[mine]]

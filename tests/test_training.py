@@ -78,6 +78,7 @@ WRONG = {
     "target": ({"target": "both"}, "original, added, difference, joint"),
     "order": ({"order": "darkest"}, "brightest, random"),
     "k": ({"k": 5}, "2, 3 or 4"),
+    "at_start": ({"at_start": 1.5}, r"at_start must be in \[0, 1\]"),
     "alpha_max": ({"alpha_max": 1.0}, r"alpha_max must be in"),
     "alpha_max below the mixture": ({"k": 4, "alpha_max": 0.7}, "for k = 4"),
     "images": ({"images": 0}, "at least 1"),
@@ -133,6 +134,16 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step_and_processes_share_it()
     assert not torch.equal(draw(images, settings, 8)[1], alpha)
     assert not torch.equal(draw(images, Settings(batch=12, seed=1), 7)[1], alpha)
     assert 0 < alpha.min() and alpha.max() <= settings.alpha_max
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_a_share_of_the_points_lies_where_samplers_start(k):
+    images = torch.rand(40, 1, 4, 4) * 2 - 1
+    for share, count in (0, 0), (0.5, 6), (1, 12):
+        for step in range(5):
+            tuples, alpha = draw(images, Settings(k=k, batch=12, at_start=share), step)
+            start = 1 - 1 / tuples.shape[1]
+            assert torch.isclose(alpha, torch.tensor(start)).sum() == count
 
 
 def test_held_out_images_are_never_drawn():
