@@ -60,7 +60,7 @@ class UNet(nn.Module):
     (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
     (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4;
     `patch` 1 or 2: at 2 there are a fourth of the places, so the same time allows twice the width.
-    A joint network adds its answers to the mixture: it predicts where each image departs from it.
+    What comes out is added to what went in, but for "difference": the network says where images depart from it.
     """
 
     ends = ("stem", "last", "embed")  # the parts whose weights the optimiser does not treat as inner matrices
@@ -108,7 +108,9 @@ class UNet(nn.Module):
             h = grow(F.interpolate(h, scale_factor=2, mode="nearest"))
             h = block(torch.cat([h, kept.pop()], dim=1), embedding)
         h = F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)[:, :, :height, :width]
-        return x[:, None] + h.reshape(b, self.images, -1, height, width) if self.target == "joint" else h
+        if self.target == "joint":
+            return x[:, None] + h.reshape(b, self.images, -1, height, width)
+        return h if self.target == "difference" else x + h
 
 
 def waves(alpha: Tensor, count: int) -> Tensor:
