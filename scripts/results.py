@@ -17,14 +17,14 @@ WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.
                                  ("digits-joint", "--told 0.5,0.5"))]
 ROWS = {
     "digits": ["--network none", "--network best-pair", *JOINT, *WEIGHTS,
-               "--network digits-original --sampler all --steps 1 5 20",
-               "--network digits-original --sampler all --steps 100 --count 300",
-               "--network digits-original --sampler all --steps 625 --count 50",
-               "--network digits-added --sampler all --steps 1 5 20",
-               "--network digits-difference --sampler all --steps 1 5 20",
+               "--network digits-original", "--network digits-original --sampler all --steps 1 5 20 --count 300",
+               "--network digits-original --sampler all --steps 100 --count 100",
+               "--network digits-original --sampler all --steps 625 --count 20",
+               "--network digits-added --sampler all --steps 1 5 20 --count 300",
+               "--network digits-difference --sampler all --steps 1 5 20 --count 300",
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-joint",
-                                 "digits-original --sampler cold resolve --steps 1 20"))],
+                                 "digits-original --sampler cold resolve --steps 1 20 --count 300"))],
     "flowers": [*SET, "--network flowers-original", "--network flowers-original --steps 20 625 --count 25",
                 *(f"--k {k} --network {network} --count 100" for k in (3, 4)
                   for network in ("none", "flowers-joint", "flowers-original"))],
