@@ -25,7 +25,8 @@ ROWS = {
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-joint",
                                  "digits-original --sampler cold resolve --steps 1 20 --count 300"))],
-    "flowers": [*SET, "--network flowers-original --sampler one_step cold", "--network flowers-original --steps 20 625 --count 25",
+    "flowers": [*SET, "--network flowers-original --sampler one_step cold",
+                "--network flowers-original --steps 20 625 --count 25",
                 *(f"--k {k} --network {network} --count 100" for k in (3, 4)
                   for network in ("none", "flowers-joint", "flowers-original"))],
     "faces": [*SET, *(f"--k 3 --network {network}" for network in ("none", "faces-joint-3", "faces-joint"))],
