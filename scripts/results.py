@@ -11,7 +11,7 @@ from coldavg.cli import main
 JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float", "--published jpeg-90",
                                                         "--published jpeg-50")]
 PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 100"
-SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips", PATH]
+SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips"]
 WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
            for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
                                  ("digits-joint", "--told 0.5,0.5"))]
@@ -20,16 +20,14 @@ ROWS = {
                "--network digits-original", "--network digits-original --sampler all --steps 1 5 20 --count 300",
                "--network digits-original --sampler all --steps 100 --count 100",
                "--network digits-original --sampler all --steps 625 --count 20",
-               "--network digits-added --sampler all --steps 1 5 20 --count 300",
-               "--network digits-difference --sampler all --steps 1 5 20 --count 300",
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-joint",
                                  "digits-original --sampler cold resolve --steps 1 20 --count 300"))],
-    "flowers": [*SET, "--network flowers-original --sampler one_step cold",
+    "flowers": [*SET, PATH, "--network flowers-original --sampler one_step cold",
                 "--network flowers-original --steps 20 625 --count 25",
                 *(f"--k {k} --network {network} --count 100" for k in (3, 4)
                   for network in ("none", "flowers-joint", "flowers-original"))],
-    "faces": [*SET, *(f"--k 3 --network {network}" for network in ("none", "faces-joint-3", "faces-joint"))],
+    "faces": [*SET, *(f"--k 3 --network {network}" for network in ("none", "faces-joint"))],
     "xrays": SET,
     "reidentify": ["--data faces --network faces-joint --count 126 --reidentify"],
     "two-kinds": [f"--data flowers+faces --network {network}" for network in ("none", "flowers-joint", "faces-joint")],
