@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from .mixing import project
 
-LAPS = 3  # further ones gain little: chapter 8
+LAPS = 3  # times through all pairs of images; chapter 8 draws what each one brings
+
 
 def split(network, mixture: Tensor, weights: Tensor) -> Tensor:
     """The K images that a joint `network` sees in `mixture` (B, C, H, W): (B, K, C, H, W), sum_k w_k x_k = m."""
