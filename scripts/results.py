@@ -11,24 +11,27 @@ from coldavg.cli import main
 JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float", "--published jpeg-90",
                                                         "--published jpeg-50")]
 PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 100"
+ONE_CALL = "--network {data}-original --sampler one_step cold"  # and the twenty of cold: on all tuples
 SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips"]
 WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
            for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
                                  ("digits-joint", "--told 0.5,0.5"))]
 ROWS = {
     "digits": ["--network none", "--network best-pair", *JOINT, *WEIGHTS,
-               "--network digits-original", "--network digits-original --sampler all --steps 1 5 20 --count 300",
+               "--network digits-original --sampler all --steps 1 5 20",
+               *(f"--network digits-{target} --sampler all --steps 1 5 20" for target in ("added", "difference")),
                "--network digits-original --sampler all --steps 100 --count 100",
                "--network digits-original --sampler all --steps 625 --count 20",
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-joint",
                                  "digits-original --sampler cold resolve --steps 1 20 --count 300"))],
-    "flowers": [*SET, PATH, "--network flowers-original --sampler one_step cold",
+    "flowers": [*SET, PATH, ONE_CALL,
                 "--network flowers-original --steps 20 625 --count 25",
                 *(f"--k {k} --network {network} --count 100" for k in (3, 4)
                   for network in ("none", "flowers-joint", "flowers-original"))],
-    "faces": [*SET, *(f"--k 3 --network {network}" for network in ("none", "faces-joint"))],
-    "xrays": SET,
+    "faces": [*SET, PATH, ONE_CALL,
+              *(f"--k 3 --network {network}" for network in ("none", "faces-joint", "faces-joint-3"))],
+    "xrays": [*SET, PATH, ONE_CALL],
     "reidentify": ["--data faces --network faces-joint --count 126 --reidentify"],
     "two-kinds": [f"--data flowers+faces --network {network}" for network in ("none", "flowers-joint", "faces-joint")],
 }
