@@ -2,7 +2,7 @@
 
 from .data import load, open_images, test_tuples
 from .evaluate import evaluate, protocol, recover
-from .explore import Player, attempt, explorer, mixing_explorer, sampler_explorer
+from .explore import Player, attempt, explorer, mixing_explorer, sampler_explorer, swipe
 from .joint import FlipEnsemble, order_blind_loss
 from .metrics import match, psnr, score, ssim
 from .mixing import brightest_first, complete, mix, on_path, project, publish, round_to_8_bits
@@ -19,5 +19,5 @@ __all__ = [
     "Sampler", "Settings", "Step", "UNet", "attempt", "brightest_first", "complete", "evaluate", "explorer", "fit",
     "load", "load_network", "manifest", "match", "mix", "mixing_explorer", "on_path", "open_images",
     "order_blind_loss", "project", "protocol", "psnr", "publish", "recover", "round_to_8_bits", "sampler",
-    "sampler_explorer", "schedule", "score", "ssim", "test_tuples", "unmix",
+    "sampler_explorer", "schedule", "score", "ssim", "swipe", "test_tuples", "unmix",
 ]

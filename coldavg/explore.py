@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -63,6 +64,23 @@ class Player:
             f'<output style="font-variant-numeric:tabular-nums">{html.escape(self.labels[self.start])}</output>'
             "</figure>"
         )
+
+
+def swipe(left: Tensor, right: Tensor, names: tuple[str, str], alt: str, scale: int = 4, stops: int = 20) -> Player:
+    """A player that draws one picture over another: left of a line stands `left`, right of it `right`.
+
+    Both (C, H, W) in [-1, 1]; the line moves in `stops` steps from the left edge to the right one.
+    """
+    frames, width = [], left.shape[-1]
+    for stop in range(stops + 1):
+        edge = round(stop / stops * width)
+        frame = torch.cat([left[..., :edge], right[..., edge:]], -1)
+        if 0 < edge < width:
+            frame[..., edge] = 0.5  # the line
+        frames.append(frame)
+    labels = [f"left of the line {names[0]}, right of it {names[1]}"] * (stops + 1)
+    labels[0], labels[-1] = names[1], names[0]
+    return Player(torch.stack(frames), labels, alt, scale, stops // 2)
 
 
 def drawn(figure: Figure, dpi: int = 100) -> np.ndarray:

@@ -1,16 +1,36 @@
-"""Draw book/averages.png, for README and start page: averages of unseen digits, and what came out of them."""
+"""Draw what README and the start page open with: averages of unseen digits, and what comes out of them.
+
+Writes book/averages.png, a still picture, and book/averages.html, the same under a slider.
+"""
 
 from pathlib import Path
 
-from coldavg import load_network, protocol, score, unmix
+import torch
+from torch.nn.functional import pad
+
+from coldavg import Player, load_network, protocol, score, unmix
 from coldavg.figures import show
 
-count = 5
+BOOK = Path(__file__).parent.parent / "book"
+count, stops = 5, 20
 tuples, mixture = protocol("digits", 2, 100)
 recovered = unmix(mixture, load_network("digits-joint")).images
 marks = score(recovered, tuples, mixture)["psnr"].mean(1)
 middle = marks.argsort()[len(marks) // 2 - count // 2 :][:count]  # typical ones: around the median of the first 100
-rows = [mixture[middle], recovered[middle, 0], recovered[middle, 1]]
+mixture, recovered = mixture[middle], recovered[middle]
+rows = [mixture, recovered[:, 0], recovered[:, 1]]
 figure = show(rows, labels=["published:\nthe average", "recovered\nfrom it", "recovered\nfrom it"], inches=1.0)
-figure.savefig(Path(__file__).parent.parent / "book" / "averages.png", dpi=160)
+figure.savefig(BOOK / "averages.png", dpi=160)
+
+frames, labels = [], []
+for stop in range(stops + 1):
+    share = stop / stops  # of the way from the average to what was recovered; the mean of the two stays the average
+    pictures = [mixture, *((1 - share) * mixture + share * recovered[:, place] for place in (0, 1))]
+    frames.append(torch.cat([torch.cat([pad(one, (1, 1, 1, 1), value=-0.6) for one in row], 2) for row in pictures], 1))
+    labels.append(f"{share:.0%} of the way: the two still average to the one above")
+labels[0], labels[-1] = "only the average is known: move me to the right", "recovered from the average alone"
+alt = ("Top row, five averages of two handwritten digits each, hard to read. Below each, two pictures: the average "
+       "itself at the left end of the slider, two readable digits at the right end")
+player = Player(torch.stack(frames), labels, alt, scale=5)
+(BOOK / "averages.html").write_text(player._repr_html_() + "\n")
 print("PSNR of the five:", [round(mark, 1) for mark in marks[middle].tolist()], "dB")

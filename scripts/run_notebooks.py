@@ -14,8 +14,15 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import yaml
 
 from coldavg.data import data_file
+
+REPOSITORY = yaml.safe_load((Path(__file__).parent.parent / "_config.yml").read_text())["repository"]["url"]
+INSTALL = f"""import sys
+
+if "google.colab" in sys.modules:  # elsewhere the package is there
+    %pip install -q git+{REPOSITORY}"""
 
 
 def missing_data(path: Path) -> str:
@@ -29,7 +36,10 @@ def missing_data(path: Path) -> str:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Cell ids in order, no times, no widget state, streams in one piece, widget models named by their place."""
+    """Cell ids in order, no times, no widget state, streams in one piece, widget models named by their place.
+
+    A cell with the tag `install` gets the line that Colab needs, with the repository's name of _config.yml.
+    """
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -38,6 +48,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
+        if "install" in cell.metadata.get("tags", []):
+            cell.source = INSTALL
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         outputs = []

@@ -24,6 +24,7 @@ from coldavg.evaluate import NO_NETWORK
 from coldavg.mixing import TARGETS
 from coldavg.training import ORDERS
 from scripts.results import ROWS
+from scripts.run_notebooks import INSTALL, REPOSITORY
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -114,6 +115,19 @@ def test_the_commands_of_the_readme_run(tmp_path):
     assert (tmp_path / "recovered" / "average-1.png").exists() and (tmp_path / "rows.json").exists()
 
 
+def test_the_name_of_the_repository_stands_in_one_place():
+    inside = subprocess.run(["git", "grep", "-l", REPOSITORY.removeprefix("https://"), "--", ":!notebooks"], cwd=ROOT,
+                            capture_output=True, text=True).stdout.split()
+    assert inside == ["_config.yml"]
+
+
+def test_the_api_page_names_all_that_is_public():
+    page = (ROOT / "book" / "api.md").read_text()
+    named = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)$", page, re.M))
+    assert named | {"SAMPLERS", "SAME_AS"} == set(coldavg.__all__)
+    assert "`SAMPLERS`" in page and "`SAME_AS`" in page
+
+
 def test_there_are_chapters_and_all_are_in_the_table_of_contents():
     listed = re.findall(r"file: (notebooks/\S+)", (ROOT / "_toc.yml").read_text())
     assert len(CHAPTERS) >= 3 and listed == [f"notebooks/{path.stem}" for path in CHAPTERS]
@@ -128,6 +142,8 @@ def test_a_chapter_is_committed_whole(path):
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
     tags = [tag for cell in code for tag in cell.metadata.get("tags", [])]
     assert tags.count("parameters") == 1
+    assert [cell.source for cell in code if "install" in cell.metadata.tags] == [INSTALL] == [code[0].source]
+    assert "remove-cell" in code[0].metadata.tags, "what Colab needs is nothing to read"
     text = "\n".join(cell.source for cell in book.cells)
     for needed in ("You will be able to", "Time", "You need", "## Where this fails", "## References"):
         assert needed in text, needed

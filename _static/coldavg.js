@@ -1,0 +1,32 @@
+// A press on a heading sorts its table by that column; a second press turns the order round.
+document.addEventListener("click", ({ target }) => {
+  const heading = target.closest(".sortable th");
+  if (!heading) return;
+  const rows = heading.closest("table").tBodies[0], place = heading.cellIndex;
+  const falling = heading.ariaSort === "ascending";
+  const key = (row) => row.cells[place].dataset.key ?? row.cells[place].textContent;
+  const order = (one, two) => isNaN(key(one)) || isNaN(key(two))
+    ? key(one).localeCompare(key(two)) : key(one) - key(two);
+  rows.append(...[...rows.rows].sort((one, two) => (falling ? -order(one, two) : order(one, two))));
+  for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+  heading.ariaSort = falling ? "descending" : "ascending";
+});
+
+// Where the sliders of a page stand is part of its address: ?slider1=7&slider3=12, counted from the top.
+const sliders = () => [...document.querySelectorAll(".coldavg-player input[type=range]")];
+document.addEventListener("input", ({ target }) => {
+  const place = sliders().indexOf(target);
+  if (place < 0 || location.protocol === "file:") return; // a page that was opened as a file has a fixed address
+  const address = new URL(location);
+  address.searchParams.set(`slider${place + 1}`, target.value);
+  history.replaceState(null, "", address);
+});
+addEventListener("DOMContentLoaded", () => {
+  const asked = new URLSearchParams(location.search);
+  sliders().forEach((slider, place) => {
+    const value = asked.get(`slider${place + 1}`);
+    if (value === null || value === "" || isNaN(value)) return;
+    slider.value = value; // the browser keeps it between the ends
+    slider.dispatchEvent(new Event("input"));
+  });
+});

@@ -1,0 +1,123 @@
+"""What the pages need beyond Jupyter Book: tables made, at each build, from the stored rows of results/."""
+
+import json
+from collections import defaultdict
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+JOINT = ("joint", "flips")  # what rows call the sampler of a joint network
+WORTH = 0.1  # dB: a gain below this is not worth more calls
+
+
+def stored(app) -> list[dict]:
+    """All stored rows, file by file."""
+    files = sorted((Path(app.srcdir) / "results").glob("*.json"))
+    return [row for file in files for row in json.loads(file.read_text())]
+
+
+def table(head: list[str], rows: list[list], caption: str, sortable: bool = False) -> nodes.raw:
+    """A table in HTML; of a cell (shown, key) the key is what it is sorted by."""
+    def cell(value) -> str:
+        shown, key = value if isinstance(value, tuple) else (value, value)
+        number = isinstance(key, int | float)
+        words = f' data-key="{key}"' if number else ""
+        return f"<td{words}{' class=number' * number}>{escape(str(shown))}</td>"
+
+    def title(name: str) -> str:
+        return f"<button type=button>{escape(name)}</button>" if sortable else escape(name)
+
+    top = "".join(f'<th scope="col">{title(name)}</th>' for name in head)
+    body = "\n".join("<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows)
+    kind = "coldavg-table sortable" if sortable else "coldavg-table"
+    return nodes.raw("", f'<div class="coldavg-wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
+                     f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>'
+                     f"<tbody>\n{body}\n</tbody></table></div>", format="html")
+
+
+def number(row: dict, name: str, digits: int) -> tuple[str, float]:
+    """A number of a row as it is shown, and as it is sorted; a row may lack it."""
+    value = row.get(name)
+    return ("–", -1.0) if value is None else (f"{value:.{digits}f}", value)
+
+
+def shares(weights: list[float] | None) -> str:
+    return "equal" if not weights or len(set(weights)) == 1 else ", ".join(f"{weight:.2g}" for weight in weights)
+
+
+def interval(row: dict, name: str, digits: int) -> str:
+    return " to ".join(f"{value:.{digits}f}" for value in row[f"{name}_interval"])
+
+
+def stamped(row: dict) -> list[str]:
+    stamp = row["stamp"]
+    files = stamp["data_sha256"] if isinstance(stamp["data_sha256"], list) else [stamp["data_sha256"]]
+    return [stamp["commit"], stamp["seed"], stamp["device"], stamp["date"], (stamp["network_sha256"] or "–")[:12],
+            ", ".join(file[:12] for file in files), row["command"]]
+
+
+STAMP = ["commit", "seed", "device", "date", "network file", "data files", "command"]
+
+
+class Results(Directive):
+    """Every stored row of recovered images, with its stamp."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [[row["data"], row["k"], shares(row["weights"]), shares(row["told"]), row["published"], row["network"],
+                 row["sampler"], row["calls"], row["tuples"], number(row, "psnr", 2), interval(row, "psnr", 2),
+                 number(row, "ssim", 3), number(row, "success", 1), number(row, "seconds", 3), *stamped(row)]
+                for row in stored(self.state.document.settings.env.app) if "psnr" in row]
+        head = ["data", "K", "weights", "told", "published", "network", "sampler", "calls", "tuples", "PSNR, dB",
+                "interval", "SSIM", "%S", "s each", *STAMP]
+        return [table(head, rows, f"All {len(rows)} rows of recovered images. Press a heading to sort by it.", True)]
+
+
+class Identities(Directive):
+    """Every stored row of re-identification, with its stamp."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [[row["data"], row["network"], row["sampler"], row["tuples"], row["gallery"], number(row, "chance", 1),
+                 number(row, "rank1", 1), interval(row, "rank1", 1), number(row, "true_accepts", 1),
+                 number(row, "false_accepts", 1), *stamped(row)]
+                for row in stored(self.state.document.settings.env.app) if "rank1" in row]
+        head = ["data", "network", "what was searched with", "tuples", "gallery", "chance, %", "rank 1, %", "interval",
+                "true accepts, %", "false accepts, %", *STAMP]
+        return [table(head, rows, "Re-identification by other photographs of the same people.", True)]
+
+
+class Choice(Directive):
+    """For each image set and K: what to take, and what it reaches, by the stored rows of equal weights and PNG."""
+
+    def run(self) -> list[nodes.Node]:
+        groups = defaultdict(list)
+        for row in stored(self.state.document.settings.env.app):
+            if "psnr" in row and row["published"] == "png" and shares(row["weights"]) == shares(row["told"]) == "equal":
+                groups[row["data"], row["k"]].append(row)
+        rows = [line for (data, k), group in sorted(groups.items()) if "+" not in data
+                for line in choices(data, k, group)]
+        head = ["data", "K", "if you have", "take", "calls", "PSNR, dB", "the average itself", "%S", "tuples"]
+        return [table(head, rows, "What to take, for each image set and K.")]
+
+
+def choices(data: str, k: int, group: list[dict]) -> list[list]:
+    """Two lines of the table: the best row of all images at once, and the cheapest good row of a path network."""
+    average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
+    lines = []
+    for what, joint in (("a joint network", True), ("a path network", False)):
+        rows = [row for row in group if row["calls"] and (row["sampler"] in JOINT) == joint]
+        by_count = {count: [row for row in rows if row["tuples"] == count] for count in {row["tuples"] for row in rows}}
+        if by_count:  # rows of different tuples are not compared: the count with the most rows, then the most tuples
+            rows = max(by_count.items(), key=lambda item: (len(item[1]), item[0]))[1]
+            best = max(row["psnr"] for row in rows)
+            row = min((row for row in rows if row["psnr"] > best - WORTH), key=lambda row: row["calls"])
+            lines.append([data, k, what, f"{row['network']}: {row['sampler']}", row["calls"], number(row, "psnr", 1),
+                          number(average, "psnr", 1), number(row, "success", 0), row["tuples"]])
+    return lines
+
+
+def setup(app) -> dict:
+    for name, directive in {"stored-results": Results, "stored-identities": Identities, "choice": Choice}.items():
+        app.add_directive(name, directive)
+    return {"parallel_read_safe": True}
