@@ -28,9 +28,9 @@ for stop in range(stops + 1):
     pictures = [mixture, *((1 - share) * mixture + share * recovered[:, place] for place in (0, 1))]
     frames.append(torch.cat([torch.cat([pad(one, (1, 1, 1, 1), value=-0.6) for one in row], 2) for row in pictures], 1))
     labels.append(f"{share:.0%} of the way: the two still average to the one above")
-labels[0], labels[-1] = "only the average is known: move me to the right", "recovered from the average alone"
+labels[0], labels[-1] = "only the average is known", "recovered from the average alone"
 alt = ("Top row, five averages of two handwritten digits each, hard to read. Below each, two pictures: the average "
        "itself at the left end of the slider, two readable digits at the right end")
-player = Player(torch.stack(frames), labels, alt, scale=5)
+player = Player(torch.stack(frames), labels, alt, scale=5, start=stops)
 (BOOK / "averages.html").write_text(player._repr_html_() + "\n")
 print("PSNR of the five:", [round(mark, 1) for mark in marks[middle].tolist()], "dB")

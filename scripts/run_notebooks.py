@@ -2,18 +2,21 @@
 
     python scripts/run_notebooks.py OUT notebooks/*.ipynb [-p name value ...]
 
-OUT is a folder; the folder `notebooks` itself renews the committed outputs.
+OUT is a folder; the folder `notebooks` itself renews the committed outputs.  For each it prints the
+seconds and the largest memory that its kernel had.
 """
 
 import argparse
 import json
 import re
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import yaml
 
 from coldavg.data import data_file
@@ -69,6 +72,33 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+class Memory(threading.Thread):
+    """Watches the processes that this one starts: `peak` is the most memory that they had together, in bytes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak, self.over = 0, threading.Event()
+
+    def __enter__(self) -> "Memory":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.over.set()
+
+    def run(self) -> None:
+        while not self.over.wait(0.1):
+            self.peak = max(self.peak, sum(map(held, psutil.Process().children(recursive=True))))
+
+
+def held(process: psutil.Process) -> int:
+    """The memory of a process in bytes, none if it has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
@@ -83,13 +113,13 @@ def main() -> None:
             (options.out / path.name).write_bytes(path.read_bytes())
             print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
             continue
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, Memory() as memory:
             part = Path(folder) / path.name
             papermill.execute_notebook(path, part, parameters, kernel_name="python3", language="python",
                                        progress_bar=False, cwd=path.parent)
             notebook = normalise(nbformat.read(part, 4))
         nbformat.write(notebook, options.out / path.name)
-        print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {memory.peak / 1e9:.1f} GB", flush=True)
 
 
 if __name__ == "__main__":
