@@ -13,9 +13,9 @@ WORTH = 0.1  # dB: a gain below this is not worth more calls
 
 
 def stored(app) -> list[dict]:
-    """All stored rows, file by file."""
+    """All stored rows of attacks, file by file."""
     files = sorted((Path(app.srcdir) / "results").glob("*.json"))
-    return [row for file in files for row in json.loads(file.read_text())]
+    return [row for file in files for row in json.loads(file.read_text()) if "data" in row]
 
 
 def table(head: list[str], rows: list[list], caption: str, sortable: bool = False) -> nodes.raw:
@@ -87,6 +87,18 @@ class Identities(Directive):
         return [table(head, rows, "Re-identification by other photographs of the same people.", True)]
 
 
+class Benchmark(Directive):
+    """Our network beside that of a library: one line for each thing measured."""
+
+    def run(self) -> list[nodes.Node]:
+        file = Path(self.state.document.settings.env.app.srcdir) / "results" / "benchmark.json"
+        rows = json.loads(file.read_text())
+        names = [name for name in rows[0] if name not in ("network", "stamp")]
+        lines = [[name.replace("_", " "), *((str(row[name]), row[name]) for row in rows)] for name in names]
+        lines += [[name, *(row["stamp"][name] for row in rows)] for name in ("commit", "device", "date")]
+        return [table(["measured", *(row["network"] for row in rows)], lines, "One run on one machine.")]
+
+
 class Choice(Directive):
     """For each image set and K: what to take, and what it reaches, by the stored rows of equal weights and PNG."""
 
@@ -118,6 +130,7 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
 
 
 def setup(app) -> dict:
-    for name, directive in {"stored-results": Results, "stored-identities": Identities, "choice": Choice}.items():
+    for name, directive in {"stored-results": Results, "stored-identities": Identities, "choice": Choice,
+                            "benchmark": Benchmark}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

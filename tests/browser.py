@@ -14,6 +14,10 @@ VIEWS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390
 RULES = ["color-contrast", "heading-order", "image-alt", "role-img-alt", "label", "link-name", "button-name",
          "scrollable-region-focusable", "duplicate-id-aria"]
 
+OPEN = """async () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  if (window.MathJax) await MathJax.startup.promise;
+}"""
 SEEN = """() => {
   const faults = [], article = document.querySelector("article") || document.body;
   for (const image of document.images)
@@ -63,7 +67,7 @@ def faults(browser, address: str, place: str, scheme: str = "light", width: int 
     page.on("pageerror", lambda error: found.append(f"console: {str(error)[:200]}"))
     page.on("response", lambda answer: answer.status >= 400 and found.append(f"{answer.status}: {answer.url[-100:]}"))
     page.goto(f"{address}/{place}", wait_until="load")
-    page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    page.evaluate(OPEN)
     found += page.evaluate(SEEN)
     if scheme == "light":
         found += [fault for slider in page.query_selector_all("input[type=range]") for fault in moved(slider)]
@@ -79,9 +83,7 @@ def moved(slider) -> list[str]:
     pictures = slider.query_selector("xpath=ancestor::figure").query_selector_all("[role=img]")
     before = [picture.screenshot() for picture in pictures]
     slider.focus()
-    slider.press("Home")
-    if slider.input_value() == "0":
-        slider.press("End")
+    slider.press("End" if slider.input_value() == "0" else "Home")
     after = [picture.screenshot() for picture in pictures]
     return [] if before != after else [f"dead slider: {name}"]
 
