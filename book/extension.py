@@ -114,7 +114,7 @@ class Choice(Directive):
 
 
 def choices(data: str, k: int, group: list[dict]) -> list[list]:
-    """Two lines of the table: the best row of all images at once, and the cheapest good row of a path network."""
+    """Two lines of the table: of joint and of path networks the cheapest row that is near the best."""
     average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
     lines = []
     for what, joint in (("a joint network", True), ("a path network", False)):
