@@ -17,7 +17,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 define build
 	rm -rf _build/source _build/sphinx _build/html
 	mkdir -p _build/source
-	cp -R _config.yml _toc.yml _static book results _build/source/
+	cp -R _config.yml _toc.yml _static book results benchmarks _build/source/
 	cp -R $(1) _build/source/notebooks
 	$(PY) scripts/fetch_mathjax.py _build/source/_extra/_static/mathjax
 	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source > _build/build.log \

@@ -1,7 +1,7 @@
 """Our U-Net against UNet2DModel of the library diffusers, about as many parameters, in the same training loop.
 
     pip install diffusers==0.42.1
-    python benchmarks/against_diffusers.py [--minutes 5] [--out results/benchmark.json]
+    python benchmarks/against_diffusers.py [--minutes 5] [--out benchmarks/against_diffusers.json]
 
 One run on one machine, each network in a process of its own: seconds and memory per call at batch 1 and 64 on 28 x 28
 grey and 64 x 64 colour, training mixtures per second, and PSNR on 300 test pairs of digits after equal minutes.
@@ -90,7 +90,7 @@ def measure(name: str, minutes: float) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/against_diffusers.json"))
     parser.add_argument("--only", choices=NETWORKS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:

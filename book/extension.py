@@ -15,7 +15,7 @@ WORTH = 0.1  # dB: a gain below this is not worth more calls
 def stored(app) -> list[dict]:
     """All stored rows of attacks, file by file."""
     files = sorted((Path(app.srcdir) / "results").glob("*.json"))
-    return [row for file in files for row in json.loads(file.read_text()) if "data" in row]
+    return [row for file in files for row in json.loads(file.read_text())]
 
 
 def table(head: list[str], rows: list[list], caption: str, sortable: bool = False) -> nodes.raw:
@@ -91,7 +91,7 @@ class Benchmark(Directive):
     """Our network beside that of a library: one line for each thing measured."""
 
     def run(self) -> list[nodes.Node]:
-        file = Path(self.state.document.settings.env.app.srcdir) / "results" / "benchmark.json"
+        file = Path(self.state.document.settings.env.app.srcdir) / "benchmarks" / "against_diffusers.json"
         rows = json.loads(file.read_text())
         names = [name for name in rows[0] if name not in ("network", "stamp")]
         lines = [[name.replace("_", " "), *((str(row[name]), row[name]) for row in rows)] for name in names]
