@@ -14,6 +14,11 @@ SITE = Path(__file__).parent.parent / "_build" / "html"
 PAGES = [str(page.relative_to(SITE)) for page in sorted([*SITE.glob("book/*.html"), *SITE.glob("notebooks/*.html")])]
 LIMIT = 3_000_000  # bytes of one page, beside the scripts and fonts that all pages share
 
+
+def read(page: str) -> str:
+    return (SITE / page).read_text()
+
+
 needs_chromium = pytest.mark.skipif(not checks.CHROMIUM.exists() and not os.environ.get("CI"),
                                     reason="pages were left out: there is no Chromium at /usr/bin/chromium")
 needs_book = pytest.mark.skipif(not PAGES and not os.environ.get("CI"),
@@ -80,7 +85,9 @@ def test_the_table_of_results_sorts(browser):
 @needs_book
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_light(page):
-    assert (SITE / page).stat().st_size < LIMIT
+    pictures = {(SITE / page).parent / place for place in re.findall(r'src="([^":]*_images/[^"]+)"', read(page))}
+    assert (SITE / page).stat().st_size + sum(picture.stat().st_size for picture in pictures) < LIMIT
+    assert pictures or "/book/" in f"/{page}", "every chapter has figures"
 
 
 class Links(HTMLParser):
