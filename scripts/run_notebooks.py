@@ -27,6 +27,8 @@ INSTALL = f"""import sys
 if "google.colab" in sys.modules:  # elsewhere the package is there
     %pip install -q git+{REPOSITORY}"""
 
+PROMPTS = {"hide-cell": "Show the solution", "hide-output": "Show the answer", "hide-input": "Show the code"}
+
 
 def missing_data(path: Path) -> str:
     """Why a chapter can't run here, or nothing: its metadata may say {"coldavg": {"needs": [image sets]}}."""
@@ -51,8 +53,12 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
-        if "install" in cell.metadata.get("tags", []):
+        tags = cell.metadata.get("tags", [])
+        if "install" in tags:
             cell.source = INSTALL
+        for tag in PROMPTS.keys() & tags:  # what the page says in place of what it folds away
+            prompt = "Show the check" if "\ndef check" in f"\n{cell.source}" else PROMPTS[tag]
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = prompt
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         outputs = []

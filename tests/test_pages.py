@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
+from scripts.run_notebooks import REPOSITORY
 from tests import browser as checks
 
 SITE = Path(__file__).parent.parent / "_build" / "html"
@@ -123,6 +124,15 @@ def test_internal_links_lead_somewhere():
                 if unquote(parts.fragment) not in pages[target].ids:
                     lost.append((place, lead))
     assert not lost
+
+
+@needs_book
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])
+def test_a_chapter_opens_in_binder_and_colab(page):
+    leads, name = Links(SITE / page).leads, REPOSITORY.removeprefix("https://github.com/")
+    notebook = page.replace(".html", ".ipynb")
+    assert f"https://mybinder.org/v2/gh/{name}/main?urlpath=lab/tree/{notebook}" in leads
+    assert f"https://colab.research.google.com/github/{name}/blob/main/{notebook}" in leads
 
 
 PLANTED = {
