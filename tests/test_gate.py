@@ -110,8 +110,10 @@ def test_a_chapter_without_its_data_is_skipped_by_name(tmp_path):
                                         ("# Page\n\n{footcite}`nobody1900`", False)])
 def test_a_page_that_leads_nowhere_fails_the_build(tmp_path, page, good):
     shutil.copy(ROOT / "_config.yml", tmp_path / "_config.yml")
+    (tmp_path / "_extra").mkdir()
     (tmp_path / "book").mkdir()
-    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    for name in ("references.bib", "extension.py", "mark.svg"):
+        shutil.copy(ROOT / "book" / name, tmp_path / "book")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/start\n")
     (tmp_path / "book" / "start.md").write_text(page)
     words = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyter-book build" in line).split()
