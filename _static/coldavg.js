@@ -30,3 +30,19 @@ addEventListener("DOMContentLoaded", () => {
     slider.dispatchEvent(new Event("input"));
   });
 });
+
+// A field above each sortable table: only the rows that hold all its words are shown.
+addEventListener("DOMContentLoaded", () => {
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const field = Object.assign(document.createElement("input"), { type: "search", className: "coldavg-filter",
+      placeholder: "show only rows with these words, say: faces one_step", ariaLabel: "show only rows with these words" });
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/\s+/);
+      for (const row of table.tBodies[0].rows) {
+        const cells = [...row.cells].map((cell) => cell.textContent.toLowerCase());
+        row.hidden = !words.every((word) => cells.some((cell) => cell.includes(word)));
+      }
+    });
+    table.parentNode.before(field);
+  }
+});

@@ -65,12 +65,13 @@ class Results(Directive):
     """Every stored row of recovered images, with its stamp."""
 
     def run(self) -> list[nodes.Node]:
-        rows = [[row["data"], row["k"], shares(row["weights"]), shares(row["told"]), row["published"], row["network"],
-                 row["sampler"], row["calls"], row["tuples"], number(row, "psnr", 2), interval(row, "psnr", 2),
-                 number(row, "ssim", 3), number(row, "success", 1), number(row, "seconds", 3), *stamped(row)]
+        rows = [[row["data"], row["k"], row["network"], row["sampler"], row["calls"], number(row, "psnr", 2),
+                 interval(row, "psnr", 2), number(row, "ssim", 3), number(row, "success", 1), row["tuples"],
+                 shares(row["weights"]), shares(row["told"]), row["published"], number(row, "seconds", 3),
+                 *stamped(row)]
                 for row in stored(self.state.document.settings.env.app) if "psnr" in row]
-        head = ["data", "K", "weights", "told", "published", "network", "sampler", "calls", "tuples", "PSNR, dB",
-                "interval", "SSIM", "%S", "s each", *STAMP]
+        head = ["data", "K", "network", "sampler", "calls", "PSNR, dB", "interval", "SSIM", "%S", "tuples", "weights",
+                "told", "published", "s each", *STAMP]
         return [table(head, rows, f"All {len(rows)} rows of recovered images. Press a heading to sort by it.", True)]
 
 
@@ -109,7 +110,7 @@ class Choice(Directive):
                 groups[row["data"], row["k"]].append(row)
         rows = [line for (data, k), group in sorted(groups.items()) if "+" not in data
                 for line in choices(data, k, group)]
-        head = ["data", "K", "if you have", "take", "calls", "PSNR, dB", "the average itself", "%S", "tuples"]
+        head = ["data", "K", "kind", "take", "calls", "PSNR, dB", "average", "%S", "tuples"]
         return [table(head, rows, "What to take, for each image set and K.")]
 
 
@@ -117,14 +118,18 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
     """Two lines of the table: of joint and of path networks the cheapest row that is near the best."""
     average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
     lines = []
-    for what, joint in (("a joint network", True), ("a path network", False)):
-        rows = [row for row in group if row["calls"] and (row["sampler"] in JOINT) == joint]
+    for kind in ("joint", "path"):
+        rows = [row for row in group if row["calls"] and (row["sampler"] in JOINT) == (kind == "joint")]
         by_count = {count: [row for row in rows if row["tuples"] == count] for count in {row["tuples"] for row in rows}}
         if by_count:  # rows of different tuples are not compared: the count with the most rows, then the most tuples
-            rows = max(by_count.items(), key=lambda item: (len(item[1]), item[0]))[1]
-            best = max(row["psnr"] for row in rows)
-            row = min((row for row in rows if row["psnr"] > best - WORTH), key=lambda row: row["calls"])
-            lines.append([data, k, what, f"{row['network']}: {row['sampler']}", row["calls"], number(row, "psnr", 1),
+            compared = max(by_count.items(), key=lambda item: (len(item[1]), item[0]))[1]
+            best = max(row["psnr"] for row in compared)
+            row = min((row for row in compared if row["psnr"] > best - WORTH), key=lambda row: row["calls"])
+            name = "one_step" if kind == "path" and row["calls"] == k - 1 else row["sampler"]  # one call: all are alike
+            same = [other for other in rows if (other["network"], other["calls"]) == (row["network"], row["calls"])
+                    and other["sampler"] in (name, row["sampler"])]
+            row = max(same, key=lambda other: other["tuples"])
+            lines.append([data, k, kind, f"{row['network']}: {name}", row["calls"], number(row, "psnr", 1),
                           number(average, "psnr", 1), number(row, "success", 0), row["tuples"]])
     return lines
 

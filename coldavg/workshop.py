@@ -49,7 +49,7 @@ def inspect(sampler: Sampler) -> list[Finding]:
     except NotImplementedError:  # a stub
         raise
     except Exception as error:  # a student's step may raise anything
-        return [Finding(False, f"It runs. It does not: {(str(error) or type(error).__name__).splitlines()[0]}")]
+        return [Finding(False, f"It does not run: {(str(error) or type(error).__name__).splitlines()[0]}")]
 
 
 def findings(sampler: Sampler, pair: Tensor) -> list[Finding]:
@@ -58,26 +58,30 @@ def findings(sampler: Sampler, pair: Tensor) -> list[Finding]:
     def walk(target: str, steps: int = 5, given: Tensor = mixture, **more) -> Tensor:
         return unmix(given, Waves(target), sampler, steps, **more).images
 
-    def say(holds: bool | None, words: str) -> None:
-        rows.append(Finding(holds, words))
+    def say(holds: bool, yes: str, no: str) -> None:
+        rows.append(Finding(holds, yes if holds else no))
 
     finite = all(walk(target, k=k).isfinite().all() for target in TARGETS for k in (2, 3))
-    say(bool(finite), "It runs for every target and for two and three images, and returns numbers, no NaN.")
-    misses = [lost(sampler, pair, target, alpha0, steps) for target in TARGETS for alpha0 in (0.3, 0.5, 0.7)
-              for steps in (1, 4, [alpha0, 0.9 * alpha0, 0.2 * alpha0, 0])]
-    say(max(misses) < 1e-9, "With a network that knows the truth it finds the truth, from any mixing weight and by any "
-        f"schedule (largest error {max(misses):.0e}).")
-    say(near(walk("original"), walk("original")), "The same seed gives the same pictures.")
+    say(bool(finite), "It runs for every target and for two and three images, and returns numbers, no NaN.",
+        "It returns NaN or infinity for some target or number of images.")
+    miss = max(lost(sampler, pair, target, alpha0, steps) for target in TARGETS for alpha0 in (0.3, 0.5, 0.7)
+               for steps in (1, 4, [alpha0, 0.9 * alpha0, 0.2 * alpha0, 0]))
+    knows = "With a network that knows the truth it"
+    say(miss < 1e-9, f"{knows} finds the truth, from any mixing weight and by any schedule.",
+        f"{knows} misses the truth, by {miss:.2g} at worst.")
+    say(near(walk("original"), walk("original")), "The same seed gives the same pictures.",
+        "The same seed gives other pictures: draw with s.generator.")
     alone = torch.cat([walk("original", given=one[None]) for one in mixture])
-    say(near(walk("original"), alone), "What it makes of one picture does not depend on the others of the batch.")
+    say(near(walk("original"), alone), "What it makes of one picture does not depend on the others of the batch.",
+        "What it makes of one picture depends on the others of the batch.")
     same = [name for name in BUILT_IN if name != sampler.name
             and all(near(walk(target), unmix(mixture, Waves(target), name, 5).images) for target in TARGETS)]
-    say(not same, f"It is new. With any network it gives what {same[0]} gives." if same else
-        "It is new: some network tells it from every built-in sampler.")
+    say(not same, "It is new: some network tells it from every built-in sampler.",
+        f"It is not new: with any network it gives what {''.join(same[:1])} gives.")
     result = unmix(mixture, Waves("original"), sampler, 5, trajectory=True)
-    say(None, f"{result.calls} network calls for 5 steps: compare it at equal calls, not at equal steps.")
-    say(None, f"What it returns is {returned(result.trajectory)}.")
-    return rows
+    facts = [f"{result.calls} network calls for 5 steps: compare it at equal calls, not at equal steps.",
+             f"What it returns is {returned(result.trajectory)}."]
+    return rows + [Finding(None, words) for words in facts]
 
 
 def lost(sampler: Sampler, pair: Tensor, target: str, alpha0: float, steps) -> float:

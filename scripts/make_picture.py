@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import pad
 
-from coldavg import Player, load_network, protocol, score, unmix
+from coldavg import Player, load_network, match, protocol, score, unmix
 from coldavg.figures import show
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -17,20 +17,30 @@ tuples, mixture = protocol("digits", 2, 100)
 recovered = unmix(mixture, load_network("digits-joint")).images
 marks = score(recovered, tuples, mixture)["psnr"].mean(1)
 middle = marks.argsort()[len(marks) // 2 - count // 2 :][:count]  # typical ones: around the median of the first 100
-mixture, recovered = mixture[middle], recovered[middle]
+mixture, truth = mixture[middle], tuples[middle]
+recovered = match(recovered[middle], truth)
 rows = [mixture, recovered[:, 0], recovered[:, 1]]
 figure = show(rows, labels=["published:\nthe average", "recovered\nfrom it", "recovered\nfrom it"], inches=1.0)
 figure.savefig(BOOK / "averages.png", dpi=160)
 
+
+
+def framed(two):
+    """The averages above, the two rows of pictures (5, 2, 1, 28, 28) below, with grey lines between."""
+    rows = [mixture, two[:, 0], two[:, 1]]
+    return torch.cat([torch.cat([pad(one, (1, 1, 1, 1), value=-0.6) for one in row], 2) for row in rows], 1)
+
+
 frames, labels = [], []
 for stop in range(stops + 1):
     share = stop / stops  # of the way from the average to what was recovered; the mean of the two stays the average
-    pictures = [mixture, *((1 - share) * mixture + share * recovered[:, place] for place in (0, 1))]
-    frames.append(torch.cat([torch.cat([pad(one, (1, 1, 1, 1), value=-0.6) for one in row], 2) for row in pictures], 1))
+    frames.append(framed((1 - share) * mixture[:, None] + share * recovered))
     labels.append(f"{share:.0%} of the way: the two still average to the one above")
 labels[0], labels[-1] = "only the average is known", "recovered from the average alone"
 alt = ("Top row, five averages of two handwritten digits each, hard to read. Below each, two pictures: the average "
-       "itself at the left end of the slider, two readable digits at the right end")
+       "itself at the left end of the slider, two readable digits near the right end, the true digits at its very end")
+frames.append(framed(truth))
+labels.append("the true digits, which the network was not shown")
 player = Player(torch.stack(frames), labels, alt, scale=5, start=stops)
 (BOOK / "averages.html").write_text(player._repr_html_() + "\n")
 print("PSNR of the five:", [round(mark, 1) for mark in marks[middle].tolist()], "dB")

@@ -69,7 +69,7 @@ def test_a_slider_stands_in_the_address_and_comes_back_from_it(browser):
 
 @needs_book
 @needs_chromium
-def test_the_table_of_results_sorts(browser):
+def test_the_table_of_results_sorts_and_filters(browser):
     with checks.served(SITE) as address:
         page = browser.new_page()
         page.goto(f"{address}/book/results.html")
@@ -80,6 +80,9 @@ def test_the_table_of_results_sorts(browser):
             table.query_selector(f"th:nth-child({place}) button").click()
             values = [float(cell.inner_text()) for cell in table.query_selector_all(f"td:nth-child({place})")]
             assert len(values) > 50 and values == sorted(values, reverse=turn)
+        page.query_selector(".coldavg-filter").fill("faces one_step")
+        left = [row.inner_text() for row in table.query_selector_all("tbody tr") if row.is_visible()]
+        assert 0 < len(left) < 10 and all("faces" in row and "one_step" in row for row in left)
         page.close()
 
 
