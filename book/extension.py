@@ -38,9 +38,8 @@ def table(head: list[str], rows: list[list], caption: str, sortable: bool = Fals
 
 
 def number(row: dict, name: str, digits: int) -> tuple[str, float]:
-    """A number of a row as it is shown, and as it is sorted; a row may lack it."""
-    value = row.get(name)
-    return ("–", -1.0) if value is None else (f"{value:.{digits}f}", value)
+    """A number of a row as it is shown, and as it is sorted."""
+    return f"{row[name]:.{digits}f}", row[name]
 
 
 def shares(weights: list[float] | None) -> str:
@@ -53,9 +52,8 @@ def interval(row: dict, name: str, digits: int) -> str:
 
 def stamped(row: dict) -> list[str]:
     stamp = row["stamp"]
-    files = stamp["data_sha256"] if isinstance(stamp["data_sha256"], list) else [stamp["data_sha256"]]
     return [stamp["commit"], stamp["seed"], stamp["device"], stamp["date"], (stamp["network_sha256"] or "–")[:12],
-            ", ".join(file[:12] for file in files), row["command"]]
+            ", ".join(file[:12] for file in stamp["data_sha256"]), row["command"]]
 
 
 STAMP = ["commit", "seed", "device", "date", "network file", "data files", "command"]

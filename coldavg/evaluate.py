@@ -18,7 +18,7 @@ from .joint import FlipEnsemble
 from .metrics import interval, score
 from .mixing import brightest_first, mix, publish
 from .pretrained import load_network, network_file
-from .samplers import Network, unmix
+from .samplers import Network, Sampler, unmix
 from .training import described
 
 NO_NETWORK = {"none": "the average itself", "best-pair": "search"}  # attackers that need no network
@@ -40,7 +40,7 @@ def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
     return tuples, publish(mix(tuples, weights), published)
 
 
-def recover(mixture: Tensor, network: Network, sampler: str = "cold", steps: int = 20, k: int = 2,
+def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int = 20, k: int = 2,
             weights: Sequence[float] | None = None, batch: int = 100, progress: bool = False) -> tuple[Tensor, int]:
     """`unmix` over many mixtures (N, C, H, W), a batch at a time: images (N, K, C, H, W) and calls for each."""
     parts = [unmix(part, network, sampler, steps, k, weights)

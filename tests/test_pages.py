@@ -80,6 +80,9 @@ def test_the_table_of_results_sorts_and_filters(browser):
             table.query_selector(f"th:nth-child({place}) button").click()
             values = [float(cell.inner_text()) for cell in table.query_selector_all(f"td:nth-child({place})")]
             assert len(values) > 50 and values == sorted(values, reverse=turn)
+            button = table.query_selector(f"th:nth-child({place}) button")
+            arrow = button.evaluate("(button) => getComputedStyle(button, '::after').content")
+            assert arrow == ('" ▼"' if turn else '" ▲"'), "the heading says how it is sorted"
         page.query_selector(".coldavg-filter").fill("faces one_step")
         left = [row.inner_text() for row in table.query_selector_all("tbody tr") if row.is_visible()]
         assert 0 < len(left) < 10 and all("faces" in row and "one_step" in row for row in left)
