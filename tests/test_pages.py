@@ -97,6 +97,12 @@ def test_a_page_is_light(page):
     assert pictures or "/book/" in f"/{page}", "every chapter has figures"
 
 
+@needs_book
+def test_the_bibliography_holds_every_entry():
+    entries = re.findall(r"^@\w+{(\w+),", (SITE.parent.parent / "book" / "references.bib").read_text(), re.M)
+    assert len(entries) > 20 and read("book/bibliography.html").count('id="id') >= len(entries)
+
+
 class Links(HTMLParser):
     """The ids of a page, and where its links lead."""
 
