@@ -101,7 +101,7 @@ def parser() -> Parser:
         if setting.name == "flips":
             p.add_argument(flag, action=argparse.BooleanOptionalAction, help="see Settings; None: as the data allow")
         elif setting.name != "channels":  # the images say
-            kind = numbers(int) if setting.name == "widths" else setting.type
+            kind = {"widths": numbers(int), "weights": numbers(float)}.get(setting.name, setting.type)
             p.add_argument(flag, type=kind, default=setting.default, help="see Settings")
     p.add_argument("--size", type=int, default=64, help="the side, in pixels, of images from a folder or zip")
     p.add_argument("--start", help="a trained network to start from: what fits of it is copied")
@@ -116,7 +116,7 @@ def parser() -> Parser:
     p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
     p.add_argument("--k", type=int, default=2, help="images in a mixture")
     p.add_argument("--count", type=int, default=1000, help="test tuples")
-    p.add_argument("--published", default="png", help="how the averages were published: png, float or jpeg-75")
+    p.add_argument("--published", default="png", help="in what form: png, float, jpeg-75, noise-0.1, ...")
     p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
     p.add_argument("--told", type=numbers(float), help="the weights that the attacker believes in (default: the true)")
     p.add_argument("--reidentify", action="store_true", help="ask a face recogniser, with other photographs")
@@ -144,9 +144,6 @@ def run_unmix(options: argparse.Namespace) -> None:
     network = load_network(options.network)
     if network.target != "joint" and options.sampler not in SAMPLERS:
         raise ValueError(f"--sampler must be one of {', '.join(SAMPLERS)}, got {options.sampler!r}")
-    if network.target == "joint" and len(set(options.weights or [0])) > 1:
-        raise ValueError(f"--weights must be equal for a joint network, which is trained on equal ones, got "
-                         f"{list(options.weights)}; use a path network")
     stems = [path.stem for path in options.image]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:

@@ -13,6 +13,7 @@ import numpy as np
 import pooch
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
 from .images import decode_all, entries, fingerprint, numbered_copy, read_decoded, read_idx, replacing, writable
@@ -348,6 +349,39 @@ def test_tuples(images: int, k: int = 2, count: int = 1000, seed: int = 0,
             row = [first, *(partners + (partners >= first))]  # skips `first` itself
         rows.append(row)
     return torch.tensor(np.array(rows))
+
+
+def thumbnails(images: Tensor | ImageSet, rows: np.ndarray) -> Tensor:
+    """The images of these rows, reduced to 8 x 8 and flattened (len(rows), C 64): by these the alike are found."""
+    parts = [adaptive_avg_pool2d(images[torch.from_numpy(part)], 8).flatten(1)
+             for part in np.array_split(rows, max(1, len(rows) // 500))]
+    return torch.cat(parts)
+
+
+def alike_tuples(features: Tensor, k: int, count: int, identities: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Tuples (G, k) of the most alike among `features` (N, D), as k-same anonymisation forms them: G <= count.
+
+    Seeded images stand first, one after another; each takes the k - 1 nearest that are left, no two of one
+    identity.  No image is in two tuples.  K-same: Newton, Sweeney and Malin 2005.
+    """
+    left, rows = torch.ones(len(features), dtype=torch.bool), []
+    identities = torch.from_numpy(np.unique(identities, return_inverse=True)[1])
+    for first in np.random.RandomState(seed).permutation(len(features)):
+        if len(rows) == count:
+            break
+        if not left[first]:
+            continue
+        row, distance = [int(first)], (features - features[first]).square().sum(1)
+        distance[~left] = torch.inf
+        while len(row) < k:
+            distance[identities == identities[row[-1]]] = torch.inf
+            if distance.min() == torch.inf:
+                break
+            row.append(int(distance.argmin()))
+        if len(row) == k:
+            left[row] = False
+            rows.append(row)
+    return np.array(rows, dtype=int).reshape(-1, k)
 
 
 test_tuples.__test__ = False  # a name that pytest must not collect

@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 from .data import fingerprint, open_images, test_tuples, write_atomically
 from .joint import FlipEnsemble
 from .metrics import interval, score
-from .mixing import brightest_first, mix, publish
+from .mixing import brightest_first
 from .pretrained import load_network, network_file
+from .release import release
 from .samplers import Network, Sampler, unmix
 from .training import described
 
@@ -29,15 +30,16 @@ def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
              weights: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
     """The protocol's test tuples (count, k, C, H, W), brightest first, and their mixtures (count, C, H, W).
 
-    The mixtures are `published` as "png" (8 bits), "float" (as they are) or "jpeg-75" (any quality).  With
-    "flowers+faces" for `data`, the images of a tuple come from the two sets in turn, by the tuples of the first.
+    The mixtures are `published` as "png" (8 bits), "float" (as they are), "jpeg-75" (any quality) or in any
+    other form of `release`.  With "flowers+faces" for `data`, the images of a tuple come from the two sets in
+    turn, by the tuples of the first.
     """
     sets = [open_images(name, "test") for name in data.split("+")]
     people = sets[0].identities if len(sets) == 1 else None
     places = test_tuples(min(len(images) for images in sets), k, count, identities=people)
     tuples = torch.stack([sets[i % len(sets)][places[:, i]] for i in range(k)], 1)
     tuples = brightest_first(tuples)
-    return tuples, publish(mix(tuples, weights), published)
+    return tuples, release(tuples, published, weights)
 
 
 def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int = 20, k: int = 2,

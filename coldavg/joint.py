@@ -1,19 +1,23 @@
 """All K images at once: projection onto the mixture, a loss blind to their order, flips, two at a time."""
 
-from itertools import combinations, permutations
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
-from .mixing import project
+from .mixing import assign, in_order, project
 
 LAPS = 3  # times through all pairs of images; chapter 8 draws what each one brings
 
 
-def split(network, mixture: Tensor, weights: Tensor) -> Tensor:
-    """The K images that a joint `network` sees in `mixture` (B, C, H, W): (B, K, C, H, W), sum_k w_k x_k = m."""
+def split(network, mixture: Tensor, weights: Tensor, exact: bool = True) -> Tensor:
+    """The K images that a joint `network` sees in `mixture` (B, C, H, W): (B, K, C, H, W), sum_k w_k x_k = m.
+
+    Not `exact`: the published picture is not the average itself, and the answers are left as they are.
+    """
     alpha = (1 - weights[0]).to(mixture).expand(len(mixture))
-    return project(network(mixture, alpha), mixture, weights)
+    answer = network(mixture, alpha)
+    return project(answer, mixture, weights) if exact else answer
 
 
 def two_at_a_time(network, mixture: Tensor, k: int) -> tuple[Tensor, int]:
@@ -34,26 +38,23 @@ def two_at_a_time(network, mixture: Tensor, k: int) -> tuple[Tensor, int]:
 def order_blind_loss(recovered: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error under the best of the K! orders of `truth`, tuple by tuple; both (B, K, C, H, W).
 
-    Permutation-invariant training: Yu, Kolbaek, Tan and Jensen 2017.  Returns one number.  K <= 4.
+    Permutation-invariant training: Yu, Kolbaek, Tan and Jensen 2017.  Returns one number.
     """
-    k = truth.shape[1]
-    if k > 4:
-        raise ValueError(f"truth must hold at most 4 images, got K = {k}; K! orders are too many to try")
-    return errors_by_order(recovered, truth)[1].min(1).values.mean()
+    return errors(align(recovered, truth), truth).mean()
 
 
-def errors_by_order(images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """All orders of K things (K!, K), and the mean squared error (B, K!) of `images`, so ordered, to `reference`."""
-    k = images.shape[1]
-    error = (reference[:, :, None] - images[:, None]).square().flatten(3).mean(3)  # [b, place, image]
-    orders = torch.tensor(list(permutations(range(k))), device=images.device)
-    return orders, error[:, torch.arange(k, device=images.device), orders].mean(-1)
+def errors(images: Tensor, reference: Tensor) -> Tensor:
+    """The mean squared error of each tuple (B,); both (B, K, C, H, W), in the same order."""
+    return (images - reference).square().flatten(1).mean(1)
 
 
 def align(images: Tensor, reference: Tensor) -> Tensor:
-    """`images` (B, K, C, H, W) in the order that fits `reference` best by squared error."""
-    orders, errors = errors_by_order(images, reference)
-    return torch.take_along_dim(images, orders[errors.argmin(1)][..., None, None, None], 1)
+    """`images` (B, K, C, H, W) in the order that fits `reference` best by squared error.
+
+    All orders share the squares, so it is the one of the largest inner products.
+    """
+    inner = torch.einsum("bpd,bid->bpi", reference.flatten(2), images.detach().flatten(2).to(reference))
+    return in_order(images, assign(inner))
 
 
 class FlipEnsemble(nn.Module):
@@ -70,6 +71,7 @@ class FlipEnsemble(nn.Module):
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network, self.target, self.k, self.alpha_max = network, "joint", network.k, network.alpha_max
+        self.exact, self.weights = getattr(network, "exact", True), getattr(network, "weights", None)
 
     def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
         answer = self.network(x, alpha)

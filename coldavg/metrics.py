@@ -1,12 +1,10 @@
 """How well were the images got back?  PSNR, SSIM, success rate, the matching before them, and re-identification."""
 
-from itertools import permutations
-
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from .mixing import round_to_8_bits
+from .mixing import assign, in_order, round_to_8_bits
 
 
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
@@ -33,14 +31,13 @@ def unit(images: Tensor) -> Tensor:
 
 def match(recovered: Tensor, truth: Tensor) -> Tensor:
     """`recovered` in the order with the best summed PSNR to `truth`; both (B, K, C, H, W)."""
-    if len(truth) > 100:  # in parts, to spare memory
-        return torch.cat([match(*part) for part in zip(recovered.split(100), truth.split(100))])
+    several = max(1, 400 // truth.shape[1] ** 2)  # at once, to spare memory
+    if len(truth) > several:
+        return torch.cat([match(*part) for part in zip(recovered.split(several), truth.split(several))])
     b, k = truth.shape[:2]
-    answer, image = recovered.repeat_interleave(k, dim=1), truth.repeat(1, k, 1, 1, 1)
-    gain = psnr(answer.flatten(0, 1), image.flatten(0, 1)).reshape(b, k, k)  # [b, answer, image]
-    orders = torch.tensor(list(permutations(range(k))), device=gain.device)  # answer orders[o, j] goes to image j
-    best = orders[gain[:, orders, torch.arange(k, device=gain.device)].sum(-1).argmax(1)]
-    return torch.take_along_dim(recovered, best[..., None, None, None], 1)
+    image, answer = truth.repeat_interleave(k, dim=1), recovered.repeat(1, k, 1, 1, 1)
+    gain = psnr(answer.flatten(0, 1), image.flatten(0, 1)).reshape(b, k, k)  # [b, image, answer]
+    return in_order(recovered, assign(gain))
 
 
 def score(recovered: Tensor, truth: Tensor, mixture: Tensor) -> dict[str, Tensor]:

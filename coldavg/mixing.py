@@ -4,13 +4,12 @@ Notation, the same in the book:  x_1 ... x_K `images`, w_k `weights`, m `mixture
 r `added` (the remainder), alpha the weight of r on the path x_alpha = (1 - alpha) x_1 + alpha r.
 """
 
-import io
 from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
 import torch
-from PIL import Image
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 TARGETS = ("original", "added", "difference")  # what a path network may say; a joint one says all
@@ -122,25 +121,18 @@ def round_to_8_bits(images: Tensor) -> Tensor:
     return levels.round() / 127.5 - 1
 
 
-def publish(mixture: Tensor, form: str = "png") -> Tensor:
-    """The mixture (..., C, H, W) as it reads once published: "png" (8 bits), "float" (as it is) or "jpeg-75".
+def assign(gain: Tensor) -> Tensor:
+    """The order of the best summed gain: `gain` (B, K, K) of [tuple, place, image], (B, K) the image of each place.
 
-    The number is the quality, 1 to 95; colours are not subsampled.  Raises ValueError for any other form.
+    An assignment problem, solved exactly (Kuhn 1955; scipy), for any K.
     """
-    quality = form.removeprefix("jpeg-")
-    if form in ("png", "float"):
-        return round_to_8_bits(mixture) if form == "png" else mixture
-    if form == quality or not quality.isdecimal() or not 1 <= int(quality) <= 95:
-        raise ValueError(f"published must be png, float or jpeg-1 to jpeg-95, got {form!r}")
-    levels = ((round_to_8_bits(mixture) + 1) * 127.5).round().byte().reshape(-1, *mixture.shape[-3:])
-    levels = levels.movedim(-3, -1).numpy()
-    read = []
-    for picture in levels:
-        packed = io.BytesIO()
-        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(
-            packed, "JPEG", quality=int(quality), subsampling=0)
-        read.append(np.asarray(Image.open(packed)).reshape(picture.shape))
-    return (torch.from_numpy(np.stack(read)).movedim(-1, -3).float() / 127.5 - 1).reshape(mixture.shape)
+    orders = [linear_sum_assignment(table, maximize=True)[1] for table in gain.detach().cpu().double().numpy()]
+    return torch.from_numpy(np.stack(orders)).to(gain.device)
+
+
+def in_order(images: Tensor, orders: Tensor) -> Tensor:
+    """`images` (B, K, C, H, W), each tuple in its order (B, K)."""
+    return torch.take_along_dim(images, orders[..., None, None, None], 1)
 
 
 def brightest_first(images: Tensor) -> Tensor:

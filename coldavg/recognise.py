@@ -1,6 +1,8 @@
 """Re-identification: does a face recogniser find the person of a recovered image by *another* photograph?"""
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from tqdm.auto import tqdm
 
-from .data import fingerprint, open_images
+from .attack import Averaging
+from .data import ImageSet, fingerprint, open_images
 from .evaluate import NO_NETWORK, command, open_attacker, recover, stamp
 from .metrics import accept_limit, identify, interval, match
 from .mixing import mix, round_to_8_bits
@@ -122,3 +125,34 @@ def reidentify(network: str = "none", data: str = "faces", sampler: str = "cold"
         again = f"{command(row, source, steps)} --reidentify"
         rows.append(row | {"command": again, "stamp": stamp(source, data) | hashed})
     return rows
+
+
+def find_people(images: ImageSet, averaging: Averaging, attack: Callable[[Tensor], Tensor],
+                recogniser: Callable[[Tensor], Tensor], count: int = 100, seed: int = 0) -> dict:
+    """Rank 1 (%) with its interval, for averages of any kind, by *other* photographs of the same people.
+
+    One photograph of each person who has two or more makes the gallery; averages are made of the others.
+    `attack` turns averages (N, C, H, W) into images (N, K, C, H, W), `recogniser` images into embeddings.
+    Returns "clean", "average" and "recovered" with "_interval" each, "chance", "gallery" (people) and
+    "averages".  ValueError if fewer than max(3, K + 1) people have two photographs.
+    """
+    random = np.random.RandomState(seed)
+    owned = [random.permutation(np.flatnonzero(images.identities == person)) for person in np.unique(images.identities)]
+    owned = [photographs for photographs in owned if len(photographs) > 1]
+    if len(owned) < max(3, averaging.k + 1):
+        raise ValueError(f"data hold {len(owned)} identities with two images or more; to find people in averages of "
+                         f"{averaging.k} it takes {max(3, averaging.k + 1)}")
+    gallery, rest = np.array([photographs[0] for photographs in owned]), np.concatenate([one[1:] for one in owned])
+    part = replace(images, rows=images.rows[rest], identities=images.identities[rest])
+    places = averaging.places(part, count, seed)
+    tuples = part[places]
+    published = averaging.publish(tuples, seed)
+    people = torch.from_numpy(np.searchsorted(images.identities[gallery], part.identities[places]))
+    recovered = match(round_to_8_bits(attack(published)), tuples)
+    known = recogniser(images[torch.from_numpy(gallery)])
+    found = {"gallery": len(gallery), "averages": len(places), "chance": 100 / (len(gallery) - averaging.k + 1)}
+    for name, probes in ("clean", tuples), ("average", published[:, None]), ("recovered", recovered):
+        rank1 = 100 * identify(recogniser(probes).expand(-1, averaging.k, -1), people, known, 0.0)["rank1"]
+        found |= {name: rank1.mean().item(), f"{name}_interval": interval(rank1)}
+    return {name: [round(end, 2) for end in value] if isinstance(value, tuple) else round(value, 2)
+            for name, value in found.items()}

@@ -194,6 +194,19 @@ def ask(network: Network, x: Tensor, alpha: float) -> Tensor:
     return answer.to(x)
 
 
+def check_joint(network: Network, k: int, weights) -> Tensor:
+    """The mixing weights of a call of a joint network: those that it was trained on."""
+    trained = check_weights(getattr(network, "weights", None), network.k)
+    if k != network.k and (network.k != 2 or not getattr(network, "exact", True)):
+        raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network for {k} images, or one "
+                         "for 2 that was trained on plain averages, which takes more two at a time")
+    weights = check_weights(weights if weights is not None or k != network.k else trained, k)
+    if not torch.allclose(weights, trained if k == network.k else weights[0]):
+        raise ValueError(f"weights must be those that this joint network was trained on, got {weights.tolist()}, not "
+                         f"{'equal ones' if k > network.k else trained.tolist()}; use a path network")
+    return weights
+
+
 def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alpha0: float | None) -> Tensor:
     """The mixing weights of a well-posed call of `unmix`; ValueError or TypeError for any other."""
     if not hasattr(network, "target"):
@@ -212,15 +225,9 @@ def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alp
         weights, k = (1 - alpha0, alpha0), 2
     if k is None:
         k = len(weights) if hasattr(weights, "__len__") else network.k if network.target == "joint" else 2
+    if network.target == "joint":
+        return check_joint(network, k, weights)
     weights = check_weights(weights, k)
-    if network.target == "joint" and network.k == 2 < k:
-        if not torch.allclose(weights, weights[0]):
-            raise ValueError(f"weights must be equal for a joint network, which takes {k} images two at a time, got "
-                             f"{weights.tolist()}; use a path network")
-        return weights
-    if network.target == "joint" and k != network.k:
-        raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network for {k} images, or one "
-                         "for 2, which takes more two at a time")
     if k > network.k:
         raise ValueError(f"k must be at most {network.k} for this network, got {k}; use one trained to peel {k} images")
     for first in range(k - 1):  # each peeling starts from its own alpha_0
@@ -258,7 +265,7 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", st
             return ask(network, x, alpha[0].item())
 
         if len(weights) == network.k:
-            images, calls = joint.split(answer, batch, weights), 1
+            images, calls = joint.split(answer, batch, weights, getattr(network, "exact", True)), 1
         else:
             images, calls = joint.two_at_a_time(answer, batch, len(weights))
         calls *= getattr(network, "calls", 1)  # an ensemble asks its network more than once

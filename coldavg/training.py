@@ -16,15 +16,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
-from .data import ImageSet, open_images, write_atomically
-from .joint import errors_by_order, split
-from .mixing import TARGETS, brightest_first, check_images, mix, on_path, round_to_8_bits
+from .data import ImageSet, alike_tuples, open_images, thumbnails, write_atomically
+from .joint import align, errors, split
+from .mixing import TARGETS, brightest_first, check_images, check_weights, on_path
 from .optimiser import Optimiser
+from .release import keeps_average, release
 from .samplers import unmix
 from .unet import UNet
 
 ORDERS = ("brightest", "random")
 LOSSES = ("squared", "log")
+MOST = {False: 4, True: 16}  # images in a mixture, for a path and for a joint network
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Settings:
     order: str = "brightest"  # the original is the image with the largest mean; or "random"
     alpha_max: float = 0.8  # the largest alpha on the path (known setting: 0.8)
     at_start: float = 0.5  # share of the points of a path that lie at (k - 1) / k, where samplers start (known: 0)
+    published: str = "png"  # what is done to the averages that a joint network takes apart: a form of `release`
+    weights: tuple[float, ...] | None = None  # their mixing weights, known to the attacker; None: equal
+    pool: int = 0  # tuples of the most alike among so many images drawn (k-same anonymisation); 0: of any images
     loss: str = "squared"  # mean squared error; "log": the mean of its logarithm, tuple by tuple
     flips: bool = False  # draw mirror images too
     channels: int = 1
@@ -50,15 +55,23 @@ class Settings:
 
     def __post_init__(self):
         object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "weights", self.weights and tuple(self.weights))
         for name, choices in (("target", (*TARGETS, "joint")), ("order", ORDERS), ("loss", LOSSES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("k", "channels", "patch", "images", "batch", "seed"):
+        for name in ("k", "channels", "patch", "images", "batch", "seed", "pool"):
             if type(getattr(self, name)) is not int:
                 raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
-        if not 2 <= self.k <= 4:
-            raise ValueError(f"k must be 2, 3 or 4, got {self.k}")
-        if not (self.k - 1) / self.k <= self.alpha_max < 1:
+        if not 2 <= self.k <= MOST[self.target == "joint"]:
+            raise ValueError(f"k must be from 2 to {MOST[False]}, of a joint network to {MOST[True]}, got {self.k}")
+        plain = keeps_average(self.published) and self.weights is None
+        if self.target != "joint" and not (plain and self.pool == 0):
+            raise ValueError(f"target must be 'joint' for published {self.published!r}, weights {self.weights} and "
+                             f"pool {self.pool}, got {self.target!r}; path networks learn plain averages")
+        if self.pool and self.pool < self.k:
+            raise ValueError(f"pool must be 0, or at least k = {self.k}, got {self.pool}")
+        check_weights(self.weights, self.k)
+        if self.target != "joint" and not (self.k - 1) / self.k <= self.alpha_max < 1:
             raise ValueError(f"alpha_max must be in [(k - 1) / k, 1), got {self.alpha_max} for k = {self.k}")
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
             raise ValueError(f"widths must each be a multiple of 4, for the heads of attention, got {self.widths}")
@@ -73,7 +86,8 @@ class Settings:
         """An untrained network of these settings, for images of `size` (H, W)."""
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
             torch.manual_seed(self.seed)
-            return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths, self.patch)
+            return UNet(self.channels, self.target, self.k, self.alpha_max, size, self.widths, self.patch,
+                        keeps_average(self.published), self.weights)
 
 
 @dataclass
@@ -103,42 +117,67 @@ def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(count), checked), checked
 
 
-def draw(images: Tensor | ImageSet, settings: Settings, step: int, mine: slice = slice(None)) -> tuple[Tensor, Tensor]:
-    """Batch number `step`: tuples of different images (B, K, C, H, W) in the order of the settings, alphas (B,).
+def draw(images: Tensor | ImageSet, settings: Settings, step: int,
+         mine: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch number `step`: tuples (B, K, C, H, W) in the order of the settings, what the network gets, alphas (B,).
 
-    All is a function of the seed and `step` (Philox, a generator that counts), whatever was drawn
-    before: a run can stop and go on, and processes that share a batch each take their part, `mine`.
+    A path network gets a point of the path, a joint one what was published, both (B, C, H, W).  All is a
+    function of the seed and `step` (Philox, a generator that counts), whatever was drawn before: a run can
+    stop and go on, and processes that share a batch each take their part, `mine`.
     """
     random = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, step]))
     k = settings.k if settings.target == "joint" else int(random.integers(2, settings.k + 1))
     drawn, _ = held_out(len(images))
-    first = random.integers(len(drawn), size=(settings.batch, 1))
-    gap = (len(drawn) - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap places further on
-    further = random.integers(1, gap + 1, size=(settings.batch, k - 1)) + gap * np.arange(k - 1)
+    places = alike(images, settings, random) if settings.pool else differing(len(drawn), k, settings.batch, random)
     alpha = settings.alpha_max * (1 - random.random(settings.batch))  # never 0
     alpha[: round(settings.at_start * settings.batch)] = (k - 1) / k
     mirrored = torch.from_numpy(random.random((settings.batch, k)) < 0.5)[mine]
-    places = drawn[np.hstack([first, (first + further) % len(drawn)])]
-    tuples = images[torch.from_numpy(places)[mine]]
+    tuples, alpha = images[torch.from_numpy(drawn[places])[mine]], torch.from_numpy(alpha).float()[mine]
     if settings.flips:
         tuples = torch.where(mirrored[:, :, None, None, None], tuples.flip(-1), tuples)
     if settings.order == "brightest":
         tuples = brightest_first(tuples)
-    return tuples, torch.from_numpy(alpha).float()[mine]
-
-
-def loss_of(network: UNet, tuples: Tensor, alpha: Tensor, settings: Settings) -> Tensor:
-    """The training loss of a path or a joint network on tuples (B, K, C, H, W) and, for the path, alphas (B,)."""
     if settings.target == "joint":
-        weights = torch.full((settings.k,), 1 / settings.k, dtype=torch.float64)
-        recovered = split(network, round_to_8_bits(mix(tuples)), weights).float()
-        errors = errors_by_order(recovered, tuples)[1].min(1).values  # permutation-invariant: the best order counts
+        seeds = [settings.seed << 64 | step + 1 << 32 | place for place in range(settings.batch)][mine]
+        return tuples, release(tuples, settings.published, settings.weights, seeds), alpha
+    return tuples, on_path(tuples[:, 0], tuples[:, 1:].mean(1), alpha[:, None, None, None]), alpha
+
+
+def differing(count: int, k: int, batch: int, random: np.random.Generator) -> np.ndarray:
+    """Places (batch, k) among `count` images, all of a tuple different."""
+    first = random.integers(count, size=(batch, 1))
+    gap = (count - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap places further on
+    further = random.integers(1, gap + 1, size=(batch, k - 1)) + gap * np.arange(k - 1)
+    return np.hstack([first, (first + further) % count])
+
+
+def alike(images: Tensor | ImageSet, settings: Settings, random: np.random.Generator) -> np.ndarray:
+    """Places (batch, k) among the images to draw from: tuples as a publisher forms them who groups like with like."""
+    drawn, _ = held_out(len(images))
+    size, rows = min(settings.pool, len(drawn)), []
+    while len(rows) < settings.batch:  # a pool, and if need be another
+        chosen = random.permutation(len(drawn))[:size]
+        identities = getattr(images, "identities", np.arange(len(images)))[drawn[chosen]]
+        groups = alike_tuples(thumbnails(images, drawn[chosen]), settings.k, settings.batch - len(rows), identities)
+        if not len(groups):
+            raise ValueError(f"pool {settings.pool} gives no tuple of {settings.k} identities; draw from a larger one")
+        rows += chosen[groups].tolist()
+    return np.array(rows)
+
+
+def loss_of(network: UNet, tuples: Tensor, given: Tensor, alpha: Tensor, settings: Settings) -> Tensor:
+    """The training loss of a path or a joint network on a batch, as `draw` gives it."""
+    if settings.target == "joint":
+        weights = check_weights(settings.weights, settings.k)
+        recovered = split(network, given, weights, keeps_average(settings.published)).float()
+        if settings.weights is None:
+            recovered = align(recovered, tuples)  # permutation-invariant: the best order counts
+        lost = errors(recovered, tuples)
     else:
         original, added = tuples[:, 0], tuples[:, 1:].mean(1)
-        answer = network(on_path(original, added, alpha[:, None, None, None]), alpha)
         truth = {"original": original, "added": added, "difference": added - original}[settings.target]
-        errors = (answer.float() - truth).square().flatten(1).mean(1)
-    return (errors + 1e-4).log().mean() if settings.loss == "log" else errors.mean()
+        lost = (network(given, alpha).float() - truth).square().flatten(1).mean(1)
+    return (lost + 1e-4).log().mean() if settings.loss == "log" else lost.mean()
 
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
@@ -230,16 +269,15 @@ class Run:
         """Whether most processes say so."""
         return self.accelerator.reduce(torch.tensor(float(yes), device=self.accelerator.device), "mean").item() > 0.5
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+    def draw(self, step: int) -> list[Tensor]:
         """Batch number `step`, or this process's part of it, on the device."""
-        tuples, alpha = draw(self.images, self.settings, step, self.mine)
-        return tuples.to(self.accelerator.device), alpha.to(self.accelerator.device)
+        return [part.to(self.accelerator.device) for part in draw(self.images, self.settings, step, self.mine)]
 
-    def learn(self, tuples: Tensor, alpha: Tensor) -> float:
+    def learn(self, tuples: Tensor, given: Tensor, alpha: Tensor) -> float:
         """One step of the optimiser, and of the average; returns the loss over all processes."""
         settings, accelerator = self.settings, self.accelerator
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss = loss_of(self.network, tuples, alpha, settings)
+            loss = loss_of(self.network, tuples, given, alpha, settings)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         warm = min(1, (self.step + 1) / 100)
@@ -273,10 +311,10 @@ class Run:
         if len(places) >= k:
             places = torch.from_numpy(places[: len(places) // k * k].reshape(k, -1).T.copy())
             tuples = brightest_first(self.images[places]).to(self.accelerator.device)
-            mixture = round_to_8_bits(mix(tuples))
+            mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
             recovered = unmix(mixture, self.average, "one_step", k=k).images.clamp(-1, 1)
-            errors = errors_by_order(recovered, tuples)[1].min(1).values.clamp_min(4e-10)
-            entry["psnr"] = round((10 * torch.log10(4 / errors)).mean().item(), 3)
+            lost = errors(align(recovered, tuples), tuples).clamp_min(4e-10)
+            entry["psnr"] = round((10 * torch.log10(4 / lost)).mean().item(), 3)
             state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
         state.log.append(entry)
         if self.folder is not None:
@@ -338,9 +376,9 @@ def faster_in_bfloat16(network: UNet, images: Tensor | ImageSet, settings: Setti
         for trial in range(4):  # the first warms up
             if trial == 1:
                 start = time.perf_counter()
-            tuples, alpha = draw(images, replace(settings, batch=min(settings.batch, 32)), trial)
+            batch = draw(images, replace(settings, batch=min(settings.batch, 32)), trial)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                loss = loss_of(network, tuples.to(device), alpha.to(device), settings)
+                loss = loss_of(network, *(part.to(device) for part in batch), settings)
             loss.backward()
             loss.item()
         spent[bfloat16] = time.perf_counter() - start

@@ -60,6 +60,7 @@ class UNet(nn.Module):
     (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
     (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4;
     `patch` 1 or 2: at 2 there are a fourth of the places, so the same time allows twice the width.
+    Of a joint network, `exact`: its answers must average to what it is given; `weights` (None: equal).
     What comes out is added to what went in, but for "difference": the network says where images depart from it.
     """
 
@@ -67,10 +68,11 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int = 1, target: str = "original", k: int = 2, alpha_max: float = 0.8,
                  size: tuple[int, int] | None = None, widths: tuple[int, ...] = (32, 64, 128),
-                 patch: int = 1):
+                 patch: int = 1, exact: bool = True, weights: tuple[float, ...] | None = None):
         super().__init__()
         self.channels, self.target, self.k, self.alpha_max, self.size = channels, target, k, alpha_max, size
         self.patch, self.images = patch, k if target == "joint" else 1
+        self.exact, self.weights = exact, weights
         e = 4 * widths[0]
         self.embed = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldavg import FlipEnsemble, load_network, match, mix, order_blind_loss, psnr, unmix
+from coldavg import FlipEnsemble, Settings, load_network, match, mix, order_blind_loss, psnr, unmix
 from coldavg.evaluate import protocol, recover
 from coldavg.joint import LAPS, align
 from coldavg.metrics import score
@@ -95,10 +95,32 @@ def test_a_network_for_two_takes_three_digits_apart():
 
 
 def test_two_at_a_time_takes_equal_weights_alone():
-    with pytest.raises(ValueError, match="weights must be equal"):
+    with pytest.raises(ValueError, match="not equal ones; use a path network"):
         unmix(mix(images(3, 0)), Sines(), weights=(0.5, 0.3, 0.2))
 
 
-def test_too_many_orders_are_refused():
-    with pytest.raises(ValueError, match="at most 4 images, got K = 5"):
-        order_blind_loss(images(5, 0), images(5, 0))
+def test_the_best_of_many_orders_is_found_at_once():
+    truth, answers = images(6, 1), images(6, 2)
+    least = [min((answer[list(order)] - true).square().mean() for order in permutations(range(6)))
+             for answer, true in zip(answers, truth)]
+    torch.testing.assert_close(order_blind_loss(answers, truth), torch.stack(least).mean())
+    assert torch.equal(align(truth[:, [5, 3, 1, 0, 2, 4]], truth), truth)
+
+
+def test_a_joint_network_knows_its_own_weights_alone():
+    settings = Settings(target="joint", weights=(0.7, 0.3), widths=(8,), patch=1)
+    network, mixture = settings.network(), mix(images(2, 0).float(), (0.7, 0.3))
+    for weights in (None, (0.7, 0.3)):
+        recovered = unmix(mixture, network, weights=weights).images
+        torch.testing.assert_close(mix(recovered.clamp(-1, 1), (0.7, 0.3)), mixture)
+    with pytest.raises(ValueError, match=r"trained on, got \[0.5, 0.5\], not \[0.7, 0.3\]"):
+        unmix(mixture, network, weights=(0.5, 0.5))
+
+
+def test_a_network_trained_on_changed_averages_is_not_bound_to_them():
+    network = Settings(target="joint", published="noise-0.2", widths=(8,), patch=1).network()
+    torch.nn.init.constant_(network.last.bias, 0.25)
+    mixture = mix(images(2, 0).float())
+    assert (unmix(mixture, network).images.mean(1) - mixture).abs().max() > 0.2
+    with pytest.raises(ValueError, match="that was trained on plain averages"):
+        unmix(mixture, network, k=3)

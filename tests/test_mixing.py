@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldavg import brightest_first, complete, load, mix, on_path, project, publish, round_to_8_bits
+from coldavg import brightest_first, complete, mix, on_path, project, round_to_8_bits
 from coldavg.mixing import TARGETS, check_weights
 
 tuples = st.builds(
@@ -94,17 +94,3 @@ def test_wrong_input_is_named_in_one_line(case):
     with pytest.raises(kind, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_what_is_published_is_what_can_be_read():
-    mixtures = mix(load("digits")[:8].unflatten(0, (4, 2)))
-    assert torch.equal(publish(mixtures, "float"), mixtures)
-    assert torch.equal(publish(mixtures, "png"), round_to_8_bits(mixtures))
-    lost = {quality: (publish(mixtures, f"jpeg-{quality}") - mixtures).square().mean() for quality in (10, 50, 95)}
-    assert 0 < lost[95] < lost[50] < lost[10]
-    flat = torch.full((2, 3, 16, 16), 51 / 127.5 - 1)  # one colour survives any quality, but for a level
-    assert (publish(flat, "jpeg-50") - flat).abs().max() < 2 / 127.5
-    assert publish(flat[0], "jpeg-50").shape == (3, 16, 16)
-    for form in ("gif", "jpeg", "jpeg-", "jpeg-0", "jpeg-96", "jpeg-x"):
-        with pytest.raises(ValueError, match="png, float or jpeg-1 to jpeg-95"):
-            publish(mixtures, form)

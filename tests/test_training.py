@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from coldavg import Settings, fit, load, unmix
+from coldavg import Settings, fit, load, mix, round_to_8_bits, unmix
 from coldavg.checkpoint import CHECKPOINT
 from coldavg.optimiser import Optimiser
 from coldavg.training import draw, held_out, loss_of
@@ -70,14 +70,19 @@ def test_tuples_hold_different_images_in_their_order(k, target):
 
 
 def test_the_smallest_set_of_images_can_be_trained_on():
-    tuples, _ = draw(torch.arange(4.0).reshape(4, 1, 1, 1), Settings(k=4, target="joint"), 0)
-    assert {tuple(sorted(row)) for row in tuples.flatten(1).tolist()} == {(0, 1, 2, 3)}
+    tuples, *_ = draw(torch.arange(4.0).reshape(4, 1, 1, 1) / 4, Settings(k=4, target="joint"), 0)
+    assert {tuple(sorted(row)) for row in tuples.flatten(1).tolist()} == {(0, 0.25, 0.5, 0.75)}
 
 
 WRONG = {
     "target": ({"target": "both"}, "original, added, difference, joint"),
     "order": ({"order": "darkest"}, "brightest, random"),
-    "k": ({"k": 5}, "2, 3 or 4"),
+    "k": ({"k": 5}, "from 2 to 4"),
+    "joint k": ({"k": 17, "target": "joint"}, "from 2 to 4, of a joint network to 16"),
+    "published": ({"published": "gif", "target": "joint"}, "png, float, or one or more of"),
+    "path": ({"published": "noise-1"}, "must be 'joint'"),
+    "weights": ({"weights": (0.5, 0.6), "target": "joint"}, "sum to 1"),
+    "pool": ({"pool": 2, "k": 3, "target": "joint"}, "at least k = 3"),
     "at_start": ({"at_start": 1.5}, r"at_start must be in \[0, 1\]"),
     "alpha_max": ({"alpha_max": 1.0}, r"alpha_max must be in"),
     "alpha_max below the mixture": ({"k": 4, "alpha_max": 0.7}, "for k = 4"),
@@ -126,13 +131,13 @@ def test_images_that_can_not_be_trained_on(images, words):
 
 def test_a_batch_is_a_function_of_the_seed_and_the_step_and_processes_share_it():
     images, settings = load("digits", "train")[:50], Settings(batch=12, k=3, flips=True)
-    tuples, alpha = draw(images, settings, 7)
+    tuples, given, alpha = draw(images, settings, 7)
     draw(images, settings, 8)
     for rank in range(3):
-        part, share = draw(images, settings, 7, slice(rank, None, 3))
-        assert torch.equal(part, tuples[rank::3]) and torch.equal(share, alpha[rank::3])
-    assert not torch.equal(draw(images, settings, 8)[1], alpha)
-    assert not torch.equal(draw(images, Settings(batch=12, seed=1), 7)[1], alpha)
+        parts = draw(images, settings, 7, slice(rank, None, 3))
+        assert all(torch.equal(part, whole[rank::3]) for part, whole in zip(parts, (tuples, given, alpha)))
+    assert not torch.equal(draw(images, settings, 8)[2], alpha)
+    assert not torch.equal(draw(images, Settings(batch=12, seed=1), 7)[2], alpha)
     assert 0 < alpha.min() and alpha.max() <= settings.alpha_max
 
 
@@ -141,7 +146,7 @@ def test_a_share_of_the_points_lies_where_samplers_start(k):
     images = torch.rand(40, 1, 4, 4) * 2 - 1
     for share, count in (0, 0), (0.5, 6), (1, 12):
         for step in range(5):
-            tuples, alpha = draw(images, Settings(k=k, batch=12, at_start=share), step)
+            tuples, _, alpha = draw(images, Settings(k=k, batch=12, at_start=share), step)
             start = 1 - 1 / tuples.shape[1]
             assert torch.isclose(alpha, torch.tensor(start)).sum() == count
 
@@ -171,7 +176,8 @@ def test_the_losses_are_what_they_are_called():
             return torch.zeros(len(x), 2, *x.shape[1:])
 
     tuples = torch.stack([torch.full((3, 1, 4, 4), value) for value in (-0.5, 0.5)], 1)
-    values = [loss_of(Silent(), tuples, torch.ones(3), Settings(target="joint", loss=loss))
+    given = round_to_8_bits(mix(tuples))
+    values = [loss_of(Silent(), tuples, given, torch.ones(3), Settings(target="joint", loss=loss))
               for loss in ("squared", "log")]
     assert values[0].item() == pytest.approx(0.25, abs=1e-4)  # 0 is no 8-bit level
     assert values[1].item() == pytest.approx(torch.tensor(0.2501).log().item(), abs=1e-3)

@@ -1,0 +1,226 @@
+"""How averages are made and published: all that a publisher may do to hide more, and what noise then guarantees.
+
+A form is one word, or several with + between them, from left to right: "noise-0.1+jpeg-50".  What is
+published is rounded to 8 bits, but for "float".
+"""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtr
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .mixing import check_images, mix, round_to_8_bits
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """One thing that a publisher may do; `amount` in the form stands for a number from `low` to `high`.
+
+    `whole`: only whole numbers.  `before`: it changes the K images (K, C, H, W) before they are averaged;
+    else their average (C, H, W).
+    """
+
+    name: str
+    low: float
+    high: float
+    whole: bool
+    before: bool
+    apply: Callable[[Tensor, float, np.random.Generator], Tensor]
+
+    @property
+    def does(self) -> str:
+        """What it does, in words: the first line of its docstring."""
+        return self.apply.__doc__.splitlines()[0]
+
+
+TREATMENTS: dict[str, Treatment] = {}
+
+
+def treatment(low: float, high: float, whole: bool = False, before: bool = False):
+    """Enter a function of an image, an amount and random numbers into TREATMENTS, under its own name."""
+
+    def enter(apply):
+        TREATMENTS[apply.__name__] = Treatment(apply.__name__, low, high, whole, before, apply)
+        return apply
+
+    return enter
+
+
+@treatment(1, 32, whole=True, before=True)
+def shift(images: Tensor, pixels: float, random: np.random.Generator) -> Tensor:
+    """Each image is moved at random, by up to so many pixels down or up and right or left; edges are repeated."""
+    reach, (height, width) = int(pixels), images.shape[-2:]
+    moved = []
+    for image, (down, right) in zip(images, random.integers(-reach, reach + 1, (len(images), 2))):
+        rows, columns = torch.arange(height) - int(down), torch.arange(width) - int(right)
+        moved.append(image[..., rows.clamp(0, height - 1), :][..., columns.clamp(0, width - 1)])
+    return torch.stack(moved)
+
+
+@treatment(1, 100, before=True)
+def weights(images: Tensor, most: float, random: np.random.Generator) -> Tensor:
+    """Secret mixing weights, drawn anew for each average: one image counts up to so many times as another."""
+    drawn = random.uniform(1, most, len(images))
+    share = torch.from_numpy(drawn / drawn.mean()).to(images)  # the average of the scaled images has these weights
+    return images * share.reshape(-1, 1, 1, 1)
+
+
+@treatment(0.001, 100)
+def noise(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
+    """Gaussian noise of that standard deviation, on the scale of [-1, 1], is added to each value."""
+    return image + deviation * torch.from_numpy(random.standard_normal(image.shape)).to(image)
+
+
+@treatment(0.1, 100)
+def blur(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
+    """Gaussian blur of that standard deviation, in pixels."""
+    return torch.from_numpy(gaussian_filter(image.numpy(), (0, deviation, deviation), mode="nearest"))
+
+
+@treatment(2, 64)
+def small(image: Tensor, factor: float, random: np.random.Generator) -> Tensor:
+    """Each side is reduced by that factor, squares of pixels being averaged, and enlarged again by repetition."""
+    reduced = [max(1, round(side / factor)) for side in image.shape[-2:]]
+    return interpolate(interpolate(image[None], reduced, mode="area"), image.shape[-2:], mode="nearest-exact")[0]
+
+
+@treatment(1, 8, whole=True)
+def bits(image: Tensor, count: float, random: np.random.Generator) -> Tensor:
+    """So many bits a value in place of 8: 2 to the power of that many levels."""
+    steps = 2 ** int(count) - 1
+    return ((image.clamp(-1, 1) + 1) / 2 * steps).round() / steps * 2 - 1
+
+
+@treatment(1, 95, whole=True)
+def jpeg(image: Tensor, quality: float, random: np.random.Generator) -> Tensor:
+    """Saved as a JPEG file of that quality; colours are not subsampled."""
+    levels = ((round_to_8_bits(image) + 1) * 127.5).round().byte().movedim(0, -1).numpy()
+    packed = io.BytesIO()
+    Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels).save(
+        packed, "JPEG", quality=int(quality), subsampling=0)
+    read = np.array(Image.open(packed)).reshape(levels.shape)
+    return (torch.from_numpy(read).movedim(-1, 0).float() / 127.5 - 1).to(image)
+
+
+def treatments(form: str) -> list[tuple[Treatment, float]]:
+    """What a form asks for, in order; ValueError, with all that there is, for any other word."""
+    asked = []
+    for word in form.split("+"):
+        name, _, amount = word.partition("-")
+        known = TREATMENTS.get(name)
+        if word in ("png", "float") and (word == "png" or form == word):
+            continue
+        try:
+            value = float(amount)
+            if not known.low <= value <= known.high or known.whole and value != int(value):
+                raise ValueError
+        except (AttributeError, ValueError, OverflowError):
+            choices = ", ".join(f"{each.name}-{each.low:g} to -{each.high:g}" for each in TREATMENTS.values())
+            raise ValueError(f"published must be png, float, or one or more of {choices} with + between them, "
+                             f"got {word!r}") from None
+        asked.append((known, value))
+    return asked
+
+
+def keeps_average(form: str) -> bool:
+    """Whether what is published is the plain average, but for its rounding: then every answer must average to it."""
+    return not treatments(form)
+
+
+def random_of(seeds: Sequence[int] | None, count: int) -> list[np.random.Generator]:
+    """The random numbers of each of `count` averages: they depend on its own seed alone (None: 0, 1, 2, ...)."""
+    return [np.random.Generator(np.random.Philox(key=int(seed))) for seed in (range(count) if seeds is None else seeds)]
+
+
+def publish(mixture: Tensor, form: str = "png", seeds: Sequence[int] | None = None) -> Tensor:
+    """Mixtures (..., C, H, W) in [-1, 1] as they read once published in a `form`: "png" (8 bits), "jpeg-75", ...
+
+    "float" leaves them as they are.  `seeds`: see `random_of`.  Raises ValueError for a form that is none, or
+    asks for what must be done before the averaging (see `release`).
+    """
+    asked = treatments(form)
+    if any(each.before for each, _ in asked):
+        raise ValueError(f"published {form!r} begins before the averaging; use release with the images")
+    if form == "float":
+        return mixture
+    if asked:
+        flat = mixture.reshape(-1, *mixture.shape[-3:])
+        flat = torch.stack([treated(image, asked, random) for image, random in zip(flat, random_of(seeds, len(flat)))])
+        mixture = flat.reshape(mixture.shape)
+    return round_to_8_bits(mixture)
+
+
+def treated(image: Tensor, asked: list[tuple[Treatment, float]], random: np.random.Generator) -> Tensor:
+    """One image, or K, after all treatments."""
+    for each, amount in asked:
+        image = each.apply(image, amount, random)
+    return image
+
+
+def release(images: Tensor, form: str = "png", weights: Sequence[float] | None = None,
+            seeds: Sequence[int] | None = None) -> Tensor:
+    """What a publisher makes of tuples (N, K, C, H, W) in [-1, 1]: their averages (N, C, H, W) in that form.
+
+    `weights` are the mixing weights, equal if None; secret ones are part of a form.  Raises ValueError.
+
+    >>> release(torch.zeros(5, 2, 1, 8, 8), "blur-1+jpeg-50").shape
+    torch.Size([5, 1, 8, 8])
+    """
+    asked = treatments(form)
+    before, after = ([pair for pair in asked if pair[0].before == early] for early in (True, False))
+    if not before:
+        return publish(mix(images, weights), form, seeds)
+    check_images(images, dims=5)
+    if weights is not None and "weights" in {each.name for each, _ in before}:
+        raise ValueError(f"weights can't be both given and secret, got {list(weights)} and {form!r}; leave one out")
+    averages = []
+    for tuple_, random in zip(images, random_of(seeds, len(images))):
+        changed = treated(tuple_, before, random)
+        shares = torch.full((len(changed),), 1 / len(changed)) if weights is None else torch.as_tensor(weights)
+        averages.append(treated(torch.einsum("kchw,k->chw", changed, shares.to(changed)), after, random))
+    return round_to_8_bits(torch.stack(averages))
+
+
+def epsilon(deviation: float, k: int, values: int, delta: float = 1e-5) -> float:
+    """The differential privacy of an average of K images with Gaussian noise: (epsilon, delta), for one image replaced.
+
+    `deviation` of the noise on [-1, 1]; `values` = C H W of an image.  Two averages that differ in one image
+    lie at most (2 / K) sqrt(values) apart; epsilon is the exact one of the Gaussian mechanism (Balle and Wang
+    2018, Theorem 8).  Small is private: 1 is a strong promise, 10 hardly one.
+
+    >>> round(epsilon(2.0, 1, 1), 2)
+    4.38
+    """
+    ratio = separation(deviation, k, values)
+
+    def excess(candidate: float) -> float:
+        inside = log_ndtr(ratio / 2 - candidate / ratio)
+        outside = candidate + log_ndtr(-ratio / 2 - candidate / ratio)
+        return math.exp(inside) - math.exp(outside) - delta
+
+    top = ratio**2 / 2 + 10 * ratio
+    return 0.0 if excess(0) <= 0 else brentq(excess, 0, top)
+
+
+def separation(deviation: float, k: int, values: int) -> float:
+    """How many standard deviations of the noise lie between two averages that differ in one image, at most."""
+    if not deviation > 0 or k < 1 or values < 1:
+        raise ValueError(f"deviation must be above 0, k and values at least 1, got {deviation}, {k} and {values}")
+    return 2 / k * math.sqrt(values) / deviation
+
+
+def best_guess(deviation: float, k: int, values: int) -> float:
+    """How often anybody at all can be right who guesses which of two images, given as candidates, is in the average.
+
+    It holds for every attack there is or will be, for the two images that are furthest apart.
+    """
+    return float(ndtr(separation(deviation, k, values) / 2))

@@ -1,0 +1,190 @@
+"""Measure what protects an average: python scripts/defences.py [digits faces xrays] [--only POINT ...]
+
+For each defence an attacker is trained against it: he starts from the network of the package for plain averages of
+two, and sees BUDGET more averages of training images, made as the publisher makes them.  The rows go to
+results/defences.json; beside the risk they hold what is left for use, and what it cost.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from coldavg import Settings, epsilon, fit, load_network, manifest, open_images, psnr, unmix
+from coldavg.attack import Averaging, fidelity, marks, search, share_found
+from coldavg.data import BUNDLED, write_atomically
+from coldavg.embedding import fit_autoencoder
+from coldavg.evaluate import recover, stamp
+from coldavg.metrics import interval
+from coldavg.recognise import embed, find_people
+from coldavg.release import best_guess
+
+BUDGET = {"digits": 24_000, "faces": 8_000, "xrays": 8_000}  # averages that an attacker is trained on
+AVERAGES = {"digits": 300, "faces": 150, "xrays": 150}  # of test images, attacked and scored
+CANDIDATES = 1_000  # test images, the true ones among them, that the search chooses from
+OUT = "results/defences.json"
+MAIN = ["2 random png", "2 random noise-0.3", "4 random png", "2 nearest png", "2 random blur-2", "4 nearest png",
+        "2 random noise-1", "2 random jpeg-10", "2 random small-4", "8 random png"]
+POINTS = {
+    "digits": [*MAIN, "16 random png", "3 random png", "6 random png", "2 random noise-0.1", "2 random blur-1",
+               "2 random weights-3", "2 random shift-2", "2 random bits-2", "2 random small-2", "2 random jpeg-50",
+               "4 random noise-0.3", "8 nearest png", "12 random png", "2 random bits-1", "2 random blur-4",
+               "2 random weights-10", "2 random shift-4", "4 random blur-2", "2 random noise-3", "2 random bits-4"],
+    "faces": MAIN, "xrays": MAIN,
+}
+
+
+def parsed(point: str) -> Averaging:
+    """A point as it is written above."""
+    k, groups, published = point.split()
+    return Averaging(int(k), None, groups, published)
+
+
+def train(data: str, averaging: Averaging):
+    """The network of an attacker on this averaging, and the seconds that it took."""
+    known = manifest()[f"{data}-joint"]["settings"]
+    images = open_images(data, "train")
+    settings = Settings(**known | {
+        "k": averaging.k, "published": averaging.published, "pool": 1000 * (averaging.groups == "nearest"),
+        "images": BUDGET[data], "rate": 1e-3, "loss": "log", "order": "random", "seed": 0})
+    state = fit(settings, images, progress=sys.stderr.isatty(), start=load_network(f"{data}-joint"))
+    return state.network, state.losses[-1][1]
+
+
+def usefulness(data: str, averaging: Averaging, publish=None) -> float | None:
+    """Accuracy (%) on clean test digits of a softmax regression that learned from published averages alone.
+
+    The 12,000 training images go into 12,000 / K averages, each with the mean of the labels of its images.
+    """
+    if data != "digits":
+        return None
+    images = open_images(data, "train")
+    with np.load(BUNDLED) as arrays:
+        labels, truth = torch.from_numpy(arrays["train_labels"]).long(), torch.from_numpy(arrays["test_labels"]).long()
+    places = averaging.places(images, len(images) // averaging.k)
+    published = (publish or averaging.publish)(images[places]).flatten(1)
+    wanted = F.one_hot(labels[places], 10).float().mean(1)
+    layer = torch.nn.Linear(published.shape[1], 10)
+    torch.nn.init.zeros_(layer.weight), torch.nn.init.zeros_(layer.bias)
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        loss = F.cross_entropy(layer(published), wanted) + 1e-3 * layer.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    answers = layer(open_images(data)[:].flatten(1)).argmax(1)
+    return round(100 * (answers == truth).float().mean().item(), 2)
+
+
+def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view=None) -> list[dict]:
+    """A row for each attacker {name: (a function of averages, calls, seconds of training, averages seen)}.
+
+    `publish` stands in for that of `averaging`; `view` for what the search compares, pixels.
+    """
+    images = open_images(data)
+    pool = replace(images, rows=images.rows[:CANDIDATES], identities=images.identities[:CANDIDATES])
+    places = averaging.places(pool, AVERAGES[data])
+    tuples = pool[places]
+    start = time.perf_counter()
+    published = (publish or averaging.publish)(tuples)
+    spent = time.perf_counter() - start
+    shared = {"data": data, "k": averaging.k, "groups": averaging.groups, "published": averaging.published,
+              "averages": len(places), "fidelity": round(fidelity(published, tuples), 2),
+              "accuracy": usefulness(data, averaging, publish),
+              "publish_ms": round(1000 * spent / len(places), 3)}
+    if averaging.published.startswith("noise-"):
+        noise, values = float(averaging.published.removeprefix("noise-")), tuples[0, 0].numel()
+        shared |= {"epsilon": round(epsilon(noise, averaging.k, values), 1),
+                   "best_guess": round(100 * best_guess(noise, averaging.k, values), 2)}
+    shown, candidates = (view(published), view(pool[:])) if view else (published, averaging.seen(pool[:]))
+    start = time.perf_counter()
+    hits = 100 * share_found(search(shown, candidates, averaging.k), places)
+    shared |= {"found": round(hits.mean().item(), 2), "found_interval": [round(end, 2) for end in interval(hits)],
+               "candidates": len(candidates), "search_ms": round(1000 * (time.perf_counter() - start) / len(places), 2)}
+    rows = []
+    for name, (attack, calls, seconds, trained) in attackers.items():
+        start = time.perf_counter()
+        row, _ = marks(attack(published), tuples, published)
+        row = {**shared, "attacker": name, "trained": trained, "training_seconds": round(seconds), "calls": calls,
+               "attack_ms": round(1000 * (time.perf_counter() - start) / len(places), 2), **row}
+        if data == "faces":
+            row["people"] = find_people(images, averaging, attack, embed, 200 // averaging.k)
+        rows.append(row)
+    return rows
+
+
+def keep(rows: list[dict], point: str) -> None:
+    """Put the rows into the file, in place of those of the same setting."""
+    key = ("data", "k", "groups", "published", "attacker")
+    try:
+        held = json.loads(open(OUT).read())
+    except FileNotFoundError:
+        held = []
+    for row in rows:
+        name = f"{row['data']}-joint"
+        row |= {"command": f"python scripts/defences.py {row['data']} --only '{point}'",
+                "stamp": stamp(name, row["data"])}
+        held = [old for old in held if any(old[word] != row[word] for word in key)] + [row]
+        print({word: row[word] for word in (*key, "gain", "success", "found", "fidelity")}, flush=True)
+    held.sort(key=lambda row: [str(row[word]).rjust(20) for word in key])
+    write_atomically(OUT, ("[\n" + ",\n".join(map(json.dumps, held)) + "\n]\n").encode())
+
+
+def run(data: str, point: str) -> None:
+    """Train, attack, score, keep."""
+    averaging, shipped, attackers = parsed(point), load_network(f"{data}-joint"), {}
+    if averaging.plain and averaging.k > 2:
+        k = averaging.k
+        attackers["two at a time"] = (lambda shown: recover(shown, shipped, k=k)[0], 3 * k * (k - 1) // 2, 0, 0)
+    network, seconds = train(data, averaging)
+    attackers["retrained"] = (lambda shown: recover(shown, network, k=averaging.k)[0], 1, seconds, BUDGET[data])
+    keep(measure(data, averaging, attackers), point)
+
+
+def run_embedding(point: str = "embedding") -> None:
+    """Averages of embeddings, decoded, of two digits: attacked in the embedding, and in pixels."""
+    images, averaging = open_images("digits", "train"), Averaging(2)
+    coder = fit_autoencoder(images[:], 6000)
+    encoded = torch.cat([coder.encode(part) for part in images[:].split(500)])
+
+    def publish(tuples):
+        codes = coder.encode(tuples.flatten(0, 1)).unflatten(0, tuples.shape[:2]).mean(1)
+        return ((coder.decode(codes).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+    attackers = {}
+    for target, order in (("original", "brightest"), ("joint", "random")):
+        settings = Settings(target=target, order=order, channels=48, widths=(256,), patch=1, batch=256, rate=1e-3,
+                            images=20 * BUDGET["digits"], loss="log" if target == "joint" else "squared")
+        state = fit(settings, encoded, progress=sys.stderr.isatty())
+
+        def attack(shown, network=state.network):
+            code = coder.encode(shown)  # the published picture, embedded again
+            answers = unmix(code, network, "cold", 20).images
+            return coder.decode(answers.clamp(-1, 1).flatten(0, 1)).unflatten(0, answers.shape[:2])
+
+        name = {"original": "embedding, path", "joint": "embedding, joint"}[target]
+        attackers[name] = (attack, 20 if target == "original" else 1, state.losses[-1][1], settings.images)
+    rows, test = measure("digits", averaging, attackers, publish, coder.encode), open_images("digits")[:]
+    ceiling = round(psnr(coder.decode(coder.encode(test)), test).mean().item(), 2)  # of an attack without any error
+    keep([row | {"published": "embedding", "ceiling": ceiling} for row in rows], point)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="*", default=list(POINTS))
+    parser.add_argument("--only", nargs="+", metavar="POINT", help="of those above, or embedding (digits)")
+    options = parser.parse_args()
+    for name in options.data:
+        for one in POINTS[name]:
+            if not options.only or one in options.only:
+                run(name, one)
+        if name == "digits" and "embedding" in (options.only or ["embedding"]):
+            run_embedding()
