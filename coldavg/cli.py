@@ -1,4 +1,4 @@
-"""The command line: coldavg unmix, coldavg train, coldavg evaluate, coldavg data.
+"""The command line: coldavg audit, coldavg unmix, coldavg train, coldavg evaluate, coldavg data.
 
 Wrong input ends in one line that says what was wrong and what to do, exit code 2, and nothing half-written.
 """
@@ -25,12 +25,14 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from .audit import Plan, audit
 from .checkpoint import CHECKPOINT
 from .data import SETS, fingerprint, open_images, told, write_atomically
 from .evaluate import NO_NETWORK, evaluate, merge_rows, read_rows
 from .figures import pixels, show
 from .pretrained import load_network, network_file, save_network
 from .recognise import reidentify
+from .release import TREATMENTS
 from .samplers import SAME_AS, SAMPLERS, find_sampler, unmix
 from .training import Progress, Settings, fit
 
@@ -81,8 +83,25 @@ def parser() -> Parser:
     """All commands and their options."""
     top = Parser(prog="coldavg", description="Take averaged pictures apart.")
     top.add_argument("--version", action="version", version=version("coldavg"))
-    commands = top.add_subparsers(required=True, metavar="unmix | train | evaluate | data")
+    commands = top.add_subparsers(required=True, metavar="audit | unmix | train | evaluate | data")
     plain = argparse.ArgumentDefaultsHelpFormatter
+
+    p = commands.add_parser("audit", help="attack averages of your own images, and report", formatter_class=plain)
+    p.add_argument("data", help=f"a folder or zip of images (a sub-folder is an identity), or {', '.join(SETS)}")
+    p.add_argument("--k", type=numbers(int), default=(2,), help="images in an average; several numbers, as 2,3,4")
+    p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
+    p.add_argument("--groups", default="random", help="random, or nearest: the most alike images")
+    p.add_argument("--published", default="png", help=f"png, float, {', '.join(f'{name}-X' for name in TREATMENTS)}; "
+                                                      "several with + between them")
+    p.add_argument("--size", type=int, help="the side to which images are reduced (default: 64, or the network's)")
+    p.add_argument("--attacker", default="", help="a network by name or file, or another folder of similar images to "
+                                                  "train on (default: trained on a part of the images)")
+    p.add_argument("--minutes", type=float, default=10, help="of training; the report names the --steps that they were")
+    p.add_argument("--steps", type=int, help="steps of training, in place of minutes")
+    p.add_argument("--count", type=int, default=200, help="averages to attack")
+    p.add_argument("--seed", type=int, default=0, help="of all random numbers")
+    p.add_argument("--out", type=Path, required=True, help="folder for report.html and report.json")
+    p.set_defaults(run=run_audit)
 
     p = commands.add_parser("unmix", help="recover the images from averages", formatter_class=plain)
     p.add_argument("image", nargs="+", type=Path, help="pictures of averages, 8-bit grey or RGB")
@@ -137,6 +156,20 @@ def numbers(kind: type):
 
     parse.__name__ = "list of numbers with commas between them"
     return parse
+
+
+def run_audit(options: argparse.Namespace) -> None:
+    """coldavg audit: started again, it goes on where it was."""
+    plan = Plan(**{field.name: getattr(options, field.name) for field in fields(Plan)})
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out {str(options.out)!r} is a file, not a folder; choose another")
+    with after_the_step() as stops:
+        found = audit(plan, options.out, stops)
+    if stops:
+        print(f"{options.out}: stopped; start the same command again to go on")
+        raise KeyboardInterrupt
+    if found is not None:
+        print(f"{found['verdict']['sentence']}\nThe report: {options.out / 'report.html'}")
 
 
 def run_unmix(options: argparse.Namespace) -> None:

@@ -224,6 +224,8 @@ def check_enough(source: Path, first: np.ndarray, identities: np.ndarray, chosen
     images, people = (first >= 0).sum(), len(np.unique(identities[first >= 0]))
     if images < 3:
         raise ValueError(f"{str(source)!r} holds {images} image(s) that can be read; a split needs at least 3")
+    if len(np.unique(first[first >= 0])) == 1:
+        raise ValueError(f"{str(source)!r} holds one picture {images} times over; name images that differ")
     if people < 3:
         raise ValueError(f"{str(source)!r} holds {people} sub-folder(s), each one identity; a split needs at least 3: "
                          "put each person into a sub-folder, or all images into one folder with none")

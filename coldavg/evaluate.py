@@ -127,12 +127,17 @@ def command(row: dict, network: str, steps: int) -> str:
 
 def stamp(network: str, data: str) -> dict:
     """Where a row comes from: commit, seed, device, date, and the hashes of the network's and the data's files."""
-    changed = run_git("status", "--porcelain", "--", "*.py")
-    commit = (run_git("rev-parse", "--short=12", "HEAD") or "none") + ("+" if changed else "")  # +: code not committed
-    return {"commit": commit, "seed": 0, "device": described(torch.device("cpu")),
-            "date": datetime.now(UTC).date().isoformat(),
+    return stamp_of(0) | {
             "network_sha256": None if network in NO_NETWORK else fingerprint(network_file(network)),
             "data_sha256": [open_images(name, "test").sha256 for name in data.split("+")]}
+
+
+def stamp_of(seed: int) -> dict:
+    """Commit, seed, device, date."""
+    changed = run_git("status", "--porcelain", "--", "*.py")
+    commit = (run_git("rev-parse", "--short=12", "HEAD") or "none") + ("+" if changed else "")  # +: code not committed
+    return {"commit": commit, "seed": seed, "device": described(torch.device("cpu")),
+            "date": datetime.now(UTC).date().isoformat()}
 
 
 def run_git(*words: str) -> str:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -247,8 +247,7 @@ class Run:
         self.optimiser = Optimiser(self.plain, settings.rate)
         self.step, self.seen, self.before, self.waited = 0, 0, 0.0, 0.0
         held = self.read_checkpoint()
-        self.bfloat16 = held["bfloat16"] if held else self.all_agree(
-            faster_in_bfloat16(self.plain, images, settings, device))
+        self.bfloat16 = held["bfloat16"] if held else faster_in_bfloat16(device)
         if device.type == "cuda":
             self.plain.compile()
         self.state = Progress(self.average, settings, "bfloat16" if self.bfloat16 else "float32", described(device),
@@ -264,10 +263,6 @@ class Run:
     def spent(self) -> float:
         """Seconds of training, those before the checkpoint included."""
         return self.before + time.perf_counter() - self.started
-
-    def all_agree(self, yes: bool) -> bool:
-        """Whether most processes say so."""
-        return self.accelerator.reduce(torch.tensor(float(yes), device=self.accelerator.device), "mean").item() > 0.5
 
     def draw(self, step: int) -> list[Tensor]:
         """Batch number `step`, or this process's part of it, on the device."""
@@ -369,18 +364,9 @@ def described(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
-def faster_in_bfloat16(network: UNet, images: Tensor | ImageSet, settings: Settings, device: torch.device) -> bool:
-    """Whether three trial steps run faster in bfloat16 than in float32: not every processor has it."""
-    spent = {}
-    for bfloat16 in (False, True):
-        for trial in range(4):  # the first warms up
-            if trial == 1:
-                start = time.perf_counter()
-            batch = draw(images, replace(settings, batch=min(settings.batch, 32)), trial)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                loss = loss_of(network, *(part.to(device) for part in batch), settings)
-            loss.backward()
-            loss.item()
-        spent[bfloat16] = time.perf_counter() - start
-    network.zero_grad(set_to_none=True)
-    return spent[True] < spent[False]
+def faster_in_bfloat16(device: torch.device) -> bool:
+    """Whether the processor or GPU computes in bfloat16 by itself; where it must imitate it, float32 is faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch that serves here
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))

@@ -1,0 +1,345 @@
+"""Is my averaging safe?  Attack averages of one's own images, and say what came back."""
+
+import json
+import math
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .attack import Averaging, marks, search, share_found
+from .data import SETS, ImageSet, open_images, told, write_atomically
+from .evaluate import recover, stamp_of
+from .metrics import interval, psnr, ssim
+from .pretrained import load_network, manifest, read_network, save_network
+from .recognise import find_people, recogniser_for
+from .training import Progress, Settings, fit, held_out
+from .unet import UNet
+
+FEWEST = 20  # images that an attacker can learn from
+CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them
+TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
+SAME = 0.95  # SSIM of an average to its images from which on it hides nothing
+HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
+PEOPLE = (5.0, 2.0)  # rank 1 in %, and as a multiple of chance, whose low end makes a risk high
+
+VERDICTS = {
+    "same": "The averages hide nothing: they look like the images themselves",
+    "high": "High risk: the attack gets images back",
+    "some": "Some risk: the attack gets part of the images back",
+    "none": "This attack got nothing back that the averages do not show already",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audit is to do.  The same plan with the same `steps` gives the same numbers on the same kind of machine.
+
+    `data`: a folder, zip or named set, sub-folders are identities.  `k`: one number of images in an average,
+    or several; with `weights`, `groups` and `published` as in `Averaging`.  `size`: the side in pixels to which
+    images are reduced (None: 64, or that of the network).  `attacker`: "" trains on a part of the images, the
+    training split; or a network by name or file; or another folder of similar images to train on.  `minutes`
+    of training, all K together, are turned into steps unless `steps` are given.  `count`: the averages that
+    are attacked.
+    """
+
+    data: str
+    k: tuple[int, ...] = (2,)
+    weights: tuple[float, ...] | None = None
+    groups: str = "random"
+    published: str = "png"
+    size: int | None = None
+    attacker: str = ""
+    minutes: float = 10
+    steps: int | None = None
+    count: int = 200
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.k or len(set(self.k)) < len(self.k):
+            raise ValueError(f"k must be one or more different numbers, got {self.k}")
+        if not 0 < self.minutes < math.inf or (self.steps is not None and self.steps < 1) or self.count < 1:
+            raise ValueError("minutes must be above 0, steps and count at least 1, got "
+                             f"{self.minutes}, {self.steps} and {self.count}")
+        _ = self.averagings  # what can't be shows now
+
+    @property
+    def averagings(self) -> list[Averaging]:
+        """One for each K."""
+        return [Averaging(k, self.weights, self.groups, self.published) for k in self.k]
+
+    @property
+    def given(self) -> bool:
+        """Whether the attacker is a network that is there already."""
+        return self.attacker in manifest() or self.attacker.endswith(".safetensors")
+
+    def command(self) -> str:
+        """The command that gives the same numbers again."""
+        words = ["coldavg", "audit", self.data]
+        for name, value in asdict(self).items():
+            usual = Plan.__dataclass_fields__[name].default
+            if name not in ("data", "minutes") and value != usual:
+                words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        return shlex.join([*words, "--out", "again"])
+
+
+def audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
+    """Run `plan` in the folder `out`, and write report.html and report.json there; returns what is in the latter.
+
+    Stopped at any time, the same plan goes on where it was.  `stops`: training ends, to be gone on with, once it
+    holds anything; then, and in all processes but the first, None comes back.  Raises ValueError or OSError.
+    """
+    from .report import page  # here, because it imports the names of this module
+
+    audited, learnt = open_both(plan)
+    out.mkdir(parents=True, exist_ok=True)
+    plan, networks = attackers(plan, learnt, out, stops if stops is not None else [])
+    if networks is None:
+        return None
+    cases, results = [], []
+    for averaging, network in zip(plan.averagings, networks):
+        row, case = attacked(averaging, network, audited, plan)
+        results.append(row | people_in(averaging, network, audited, learnt, plan))
+        cases.append(case)
+    level, sentence = verdict(results[0], plan.steps)
+    found = {
+        "verdict": {"level": level, "sentence": sentence}, "plan": asdict(plan), "images": facts(audited),
+        "attacker": described_attacker(plan, learnt, networks[0]), "results": results, "command": plan.command(),
+        "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    write_atomically(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_atomically(out / "report.html", page(found, cases).encode())
+    return found
+
+
+def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
+    """The audited images, and those that the attacker learns from, if he has to; none is in both."""
+    size, channels = plan.size or 64, None
+    if plan.given:
+        network = load_network(plan.attacker)
+        size, channels = plan.size or (network.size or (64,))[0], network.channels
+        split = "test" if plan.data in SETS else "all"  # the networks of the package know the training splits
+        audited, learnt = open_images(plan.data, split, size, channels), None
+    elif plan.attacker:
+        audited = open_images(plan.data, "all", size)
+        learnt = open_images(plan.attacker, "all", size, audited.shape[1])
+        audited = without(audited, learnt)
+    else:
+        audited, learnt = (open_images(plan.data, split, size) for split in ("test", "train"))
+        if learnt.shape[1] != audited.shape[1]:
+            raise ValueError(f"data {plan.data!r} must be grey or in colour throughout")
+    fewest = max(plan.k) + 1
+    if len(audited) < fewest:
+        raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
+                         f"need at least {fewest}; add images")
+    if learnt is not None and len(learnt) < max(FEWEST, fewest):
+        raise ValueError(f"attacker must have at least {max(FEWEST, fewest)} images to learn from, got {len(learnt)}; "
+                         "add images, or name a network, or a folder of similar ones, as --attacker")
+    some = audited[: min(len(audited), 100)]
+    if (some - some[0]).abs().max() < 2 / 255:
+        raise ValueError(f"data {plan.data!r} hold images that are all alike: each average is that image, nothing is "
+                         "hidden; audit images that differ")
+    return audited, learnt
+
+
+def without(images: ImageSet, others: ImageSet) -> ImageSet:
+    """`images` less those whose very pixels stand in `others`."""
+    known = {others.pixels[row].tobytes() for row in others.rows}
+    kept = np.array([images.pixels[row].tobytes() not in known for row in images.rows], dtype=bool)
+    return replace(images, rows=images.rows[kept], identities=images.identities[kept])
+
+
+def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[UNet] | None]:
+    """The plan with its steps, and a network for each averaging; none if training was stopped, or is another's."""
+    from accelerate import PartialState
+
+    if learnt is None:
+        return plan, [load_network(plan.attacker)] * len(plan.k)
+    # plain averages are taken apart two at a time; for all others a network is trained for each K
+    wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
+    start = nearest_network(learnt)
+    plan = planned(plan, out, settings_for(wanted[0], plan, learnt, start), learnt, start)
+    networks = []
+    for averaging in wanted:
+        settings = replace(settings_for(averaging, plan, learnt, start), images=64 * max(1, plan.steps // len(wanted)))
+        network = trained(settings, learnt, networks[-1] if networks else start and load_network(start), out, stops)
+        if network is None:
+            return plan, None
+        networks.append(network)
+    return plan, networks * (len(plan.k) // len(networks)) if PartialState().is_main_process else None
+
+
+def nearest_network(images: ImageSet) -> str | None:
+    """The network for two in the package that takes averages of these images apart best, to start from."""
+    rows = torch.from_numpy(held_out(len(images))[1])
+    pairs = images[rows[: len(rows) // 2 * 2].reshape(-1, 2)]
+    names = [name for name, entry in manifest().items() if entry["settings"]["target"] == "joint"
+             and entry["settings"]["k"] == 2 and entry["settings"]["channels"] == images.shape[1]]
+    if not len(pairs):
+        return names[0] if names else None
+    shown = Averaging().publish(pairs)
+    return max(names, key=lambda name: marks(recover(shown, load_network(name))[0], pairs, shown)[0]["psnr"],
+               default=None)
+
+
+def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str | None) -> Settings:
+    """How a network is trained against this averaging."""
+    widths = manifest()[start]["settings"]["widths"] if start else Settings.widths
+    pool = min(len(images), 1000) if averaging.groups == "nearest" else 0
+    return Settings(data=plan.attacker or plan.data, target="joint", k=averaging.k, order="random", loss="log",
+                    published=averaging.published, weights=averaging.weights, pool=pool, flips=images.flips,
+                    channels=images.shape[1], widths=widths, rate=1e-3 if start else 2e-3, seed=plan.seed)
+
+
+def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: str | None) -> Plan:
+    """The plan with its steps: as given, as this folder's audit began with them, or as the speed allows."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    file, asked = out / "plan.json", json.loads(json.dumps(asdict(plan) | {"sha256": images.sha256}))
+    held = json.loads(file.read_text()) if file.exists() else None
+    if held is not None and held["asked"] != asked:
+        raise ValueError(f"--out {str(out)!r} holds another audit ({differences(held['asked'], asked)}); "
+                         "choose another folder")
+    if held is not None:
+        return replace(plan, steps=held["steps"])
+    steps = plan.steps
+    if steps is None:
+        trial = fit(replace(settings, images=64 * TRIAL), images, progress=False, start=start and load_network(start))
+        seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
+        steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
+    if PartialState().is_main_process:
+        print(f"{steps} steps of training", file=sys.stderr)
+        write_atomically(file, json.dumps({"asked": asked, "steps": steps}).encode())
+    return replace(plan, steps=steps)
+
+
+def differences(held: dict, asked: dict) -> str:
+    """What two plans do not share, in words."""
+    return "; ".join(f"{name} was {held.get(name)!r}, now {value!r}" for name, value in asked.items()
+                     if held.get(name) != value)
+
+
+def trained(settings: Settings, images: ImageSet, start: UNet | None, out: Path, stops: list) -> UNet | None:
+    """The network that lies in `out`, or is trained there now, from its checkpoint if it has one; none if stopped."""
+    file = out / f"attacker-{settings.k}.safetensors"
+    if file.exists():
+        return read_network(file.read_bytes(), str(file))[0].eval()
+    state: Progress = fit(settings, images, callback=lambda state: bool(stops), folder=out / f"attacker-{settings.k}",
+                          start=start)
+    if not state.main or state.done < 1:  # the other processes go on, for they share the next training too
+        return None if state.main else state.network
+    save_network(state.network, settings, file, seconds=round(state.losses[-1][1]), precision=state.precision,
+                 device=state.device)
+    for left in (out / f"attacker-{settings.k}").glob("checkpoint*"):
+        left.unlink()
+    return read_network(file.read_bytes(), str(file))[0].eval()  # in half precision, as anybody will load it
+
+
+def attack_on(averaging: Averaging, network: UNet) -> Callable[[Tensor], Tensor]:
+    """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
+    def attack(published: Tensor) -> Tensor:
+        return recover(published, network, "cold", 20, averaging.k, averaging.weights, 50, sys.stderr.isatty())[0]
+
+    return attack
+
+
+def attacked(averaging: Averaging, network: UNet, audited: ImageSet, plan: Plan) -> tuple[dict, dict]:
+    """A row of results, and pictures of the case of which most came back, of the median, and of the least."""
+    places = averaging.places(audited, plan.count, plan.seed)
+    tuples, started = audited[places], time.perf_counter()
+    published = averaging.publish(tuples, plan.seed)
+    recovered = attack_on(averaging, network)(published)
+    row, matched = marks(recovered, tuples, published)
+    # closed eyes: what the network says of another average, moved onto this one
+    blind, _ = marks((recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None], tuples, published)
+    row = {"k": averaging.k, "averages": len(places), "blind_gain": blind["gain"], **row,
+           "median_average_ssim": round(ssim(published.repeat_interleave(averaging.k, 0),
+                                             tuples.flatten(0, 1)).median().item(), 4)}
+    first = places.unique()  # the archive: all averaged images, and others
+    more = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
+    archive = torch.cat([first, more])[: max(CANDIDATES, len(first))]
+    shown = averaging.seen(audited[archive])
+    parts = tqdm(published.split(20), "search", disable=not sys.stderr.isatty())
+    hits = 100 * share_found(archive[torch.cat([search(part, shown, averaging.k) for part in parts])], places)
+    row |= {"found": round(hits.mean().item(), 2), "found_interval": [round(end, 2) for end in interval(hits)],
+            "archive": len(archive), "seconds": round(time.perf_counter() - started, 1)}
+    similarity = ssim(matched.flatten(0, 1), tuples.flatten(0, 1)).reshape(len(places), -1).mean(1)
+    order = similarity.argsort(descending=True)
+    chosen = order[[0, len(order) // 2, -1]]
+    return row, {"truth": tuples[chosen], "published": published[chosen], "recovered": matched[chosen],
+                 "psnr": torch.stack([psnr(matched[one], tuples[one]) for one in chosen])}
+
+
+def people_in(averaging: Averaging, network: UNet, audited: ImageSet, learnt: ImageSet | None, plan: Plan) -> dict:
+    """Whether identities are found by *other* images of theirs: {"people": marks}, or why that can't be asked."""
+    if len(np.unique(audited.identities)) == len(audited):
+        return {"people": None, "people_why": "each image is an identity of its own; put those of one person, or "
+                                              "thing, into a sub-folder"}
+    try:
+        name, recogniser = recogniser_for(learnt if learnt is not None else audited, learnt is not None)
+        found = find_people(audited, averaging, attack_on(averaging, network), recogniser,
+                            max(10, plan.count // averaging.k), plan.seed)
+    except ValueError as error:
+        return {"people": None, "people_why": str(error)}
+    return {"people": {"recogniser": name, **found}}
+
+
+def verdict(row: dict, steps: int | None = None) -> tuple[str, str]:
+    """The level of risk, a key of VERDICTS, and the sentence with its uncertainty; `steps` are those of training."""
+    effort = f", {steps} steps of training" if steps else ""
+    gained, low = row["gain"] - max(row["blind_gain"], 0), row["gain_interval"][0] - max(row["blind_gain"], 0)
+    nearer, people = row["success_interval"][0], row.get("people")
+    seen = people and max(("average", "recovered"), key=lambda name: people[f"{name}_interval"][0])
+    linked = bool(people and people[f"{seen}_interval"][0] >= max(PEOPLE[0], PEOPLE[1] * people["chance"]))
+    if row["median_average_ssim"] >= SAME:
+        return "same", (f"{VERDICTS['same']} (median SSIM {row['median_average_ssim']:.2f} before any attack).")
+    level = "high" if linked else "none"
+    for name, (least, share) in (("some", SOME), ("high", HIGH)):
+        if low >= least and nearer > share and level != "high":
+            level = name
+    opening = VERDICTS[level]
+    if linked and not (low >= HIGH[0] and nearer > HIGH[1]):
+        opening = "High risk: identities are found by other images of theirs"
+    least, most = row["success_interval"]
+    sentence = (f"{opening}. From averages of {row['k']}, {row['success']:.0f} % of the recovered images (95 % "
+                f"interval {least:.0f} to {most:.0f}) are nearer to the truth than the average is; they are "
+                f"{gained:+.1f} dB nearer than without looking ({row['averages']} averages{effort}).")
+    if linked:
+        where = "the averages themselves" if seen == "average" else "the recovered images"
+        low, high = people[f"{seen}_interval"]
+        sentence += (f" In {where} {people[seen]:.0f} % of the identities ({low:.0f} to {high:.0f}) are found at once; "
+                     f"chance is {people['chance']:.1f} %.")
+    return level, sentence
+
+
+def facts(images: ImageSet) -> dict:
+    """What the report says of the audited images."""
+    _, channels, height, width = images.shape
+    return {"source": images.source.name, "sha256": images.sha256, "audited": len(images),
+            "identities": len(np.unique(images.identities)), "sizes": images.sizes, "used": [width, height],
+            "channels": channels, "reduced": max(images.sizes[1]) > max(width, height),
+            "broken": told(images.broken) if images.broken else ""}
+
+
+def described_attacker(plan: Plan, learnt: ImageSet | None, network: UNet) -> dict:
+    """What the attacker was, and had to know."""
+    knew = ["how many images were averaged", "the mixing weights" if plan.weights else "that all weights are equal",
+            "how the averages were formed and published"]
+    if learnt is None:
+        known = manifest().get(plan.attacker, {})
+        return {"kind": "a network that was there already", "name": Path(plan.attacker).name,
+                "trained_on": known.get("settings", {}).get("data", "what its file says"), "knew": knew,
+                "caution": "" if plan.data in SETS else "images of yours that it was trained on, if there are any, "
+                                                        "look more at risk than others"}
+    source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
+    return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "batch": 64,
+            "k": network.k, "knew": [*knew, f"{len(learnt)} other images of the same kind"], "caution": ""}

@@ -1,0 +1,175 @@
+"""The report of an audit: one page of HTML that needs nothing else, on a screen or on paper."""
+
+import base64
+import io
+from html import escape
+
+from matplotlib.figure import Figure
+
+from .figures import lines, show
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f2f2f0; --line: #c9c9c4;
+  --same: #7a1fa2; --high: #b3261e; --some: #8a5a00; --none: #2e6b34 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e4; --paper: #16181a; --soft: #212427; --line: #45494d;
+  --same: #d9a6f0; --high: #ff9d94; --some: #f0c067; --none: #9ad6a0 } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 54rem;
+  margin: 0 auto; padding: 1.5rem 1rem 4rem }
+h1 { font-size: 1.2rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
+.verdict { border-left: .5rem solid; padding: .8rem 1.1rem; background: var(--soft); font-size: 1.25rem }
+.same { border-color: var(--same) } .high { border-color: var(--high) } .some { border-color: var(--some) }
+.none { border-color: var(--none) }
+figure { margin: 1rem 0; overflow-x: auto } img { background: #fff; max-width: 100%; height: auto; display: block }
+figcaption, .small { font-size: .9rem }
+.table { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100% }
+th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+code { font-size: .9em; overflow-wrap: anywhere } ul { padding-left: 1.2rem }
+@media print { body { max-width: none; padding: 0 } h2 { break-after: avoid } figure, tr { break-inside: avoid } }
+"""
+NAMES = {"random": "formed at random", "nearest": "of the most alike images (as k-same anonymisation forms them)"}
+CASES = ("the average of which most came back", "the median", "the average of which least came back")
+SHOWN = 4  # images of an average that are drawn
+
+
+def page(found: dict, cases: list[dict]) -> str:
+    """The report as HTML, from what `audit` found and the pictures of its cases, one for each K."""
+    plan, images, attacker, rows = found["plan"], found["images"], found["attacker"], found["results"]
+    title = f"Is this averaging safe? An audit of {escape(images['source'])}"
+    parts = [
+        f'<p class="verdict {found["verdict"]["level"]}">{escape(found["verdict"]["sentence"])}</p>',
+        '<p class="small">A failed attack is no proof of safety: somebody with more images, more time or a better '
+        "method may get back what this one did not.</p>",
+        "<h2>What came back</h2>", pictures(cases[0]),
+        "<h2>In numbers</h2>", numbers(rows), curve(rows),
+        "<h2>Are identities found?</h2>", people(rows),
+        "<h2>Without any network</h2>", without_network(rows),
+        "<h2>What the attacker was, and had to know</h2>", attacked_by(attacker),
+        "<h2>What was audited</h2>", audited(plan, images),
+        "<h2>What this audit can't say</h2>", limits(images, rows),
+        "<h2>To get the same numbers again</h2>", f"<p><code>{escape(found['command'])}</code></p>",
+        f'<p class="small">{escape(", ".join(f"{key} {value}" for key, value in found["stamp"].items()))}</p>',
+    ]
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n" + "\n".join(parts) + "\n</body></html>\n")
+
+
+def drawing(figure: Figure, alt: str, caption: str = "") -> str:
+    """A figure as part of the page."""
+    packed = io.BytesIO()
+    figure.savefig(packed, format="png", dpi=120)
+    source = base64.b64encode(packed.getvalue()).decode()
+    return (f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{source}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def table(head: list[str], body: list[list[str]]) -> str:
+    """A table of texts."""
+    cells = ["".join(f"<th scope=col>{escape(cell)}</th>" for cell in head)]
+    cells += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
+    return f'<div class="table"><table>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
+
+
+def told(row: dict, name: str, digits: int = 1, unit: str = "") -> str:
+    """A mark with its interval."""
+    low, high = row[f"{name}_interval"]
+    return f"{row[name]:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def pictures(case: dict) -> str:
+    """The three cases: true images, the average, what was recovered."""
+    k = min(case["truth"].shape[1], SHOWN)
+    rows = [[*truth[:k], average, *recovered[:k]] for truth, average, recovered in
+            zip(case["truth"], case["published"], case["recovered"])]
+    columns = ["true"] * k + ["published"] + ["recovered"] * k
+    captions = [[""] * (k + 1) + [f"{mark:.1f} dB" for mark in marks[:k]] for marks in case["psnr"]]
+    more = f" Of each average {SHOWN} images are drawn." if case["truth"].shape[1] > SHOWN else ""
+    return drawing(show(rows, columns, ["most", "median", "least"], captions),
+                   "True images, their average, and what was recovered from it, for three averages",
+                   f"From top to bottom: {'; '.join(CASES)} (by SSIM).{more}")
+
+
+def numbers(rows: list[dict]) -> str:
+    """PSNR, SSIM and success of the attack for each K, beside those of the averages themselves."""
+    body = [[str(row["k"]), told(row, "psnr"), told(row, "ssim", 2), told(row, "success", 0),
+             f"{row['average_psnr']:.1f} / {row['average_ssim']:.2f}", f"{row['blind_gain']:+.1f}",
+             str(row["averages"])] for row in rows]
+    head = ["K", "PSNR in dB", "SSIM", "% nearer than the average", "the average itself, dB / SSIM",
+            "dB without looking", "averages"]
+    return table(head, body) + (
+        '<p class="small">In brackets: 95 % bootstrap intervals over averages. K is the number of images in an '
+        "average. Higher PSNR and SSIM: more came back; SSIM 1 is the image itself. Without looking: what is gained "
+        "over the average by an answer that was made for another average.</p>")
+
+
+def curve(rows: list[dict]) -> str:
+    """How the risk changes with K, if there are several."""
+    if len(rows) < 2:
+        return ""
+    rows = sorted(rows, key=lambda row: row["k"])
+    ks = [row["k"] for row in rows]
+    figure = lines({"recovered": (ks, [row["ssim"] for row in rows]),
+                    "the average itself": (ks, [row["average_ssim"] for row in rows])},
+                   "images in an average, K", "SSIM")
+    return drawing(figure, "SSIM of the recovered images and of the average itself, against K",
+                   "How the risk changes with the number of images in an average.")
+
+
+def people(rows: list[dict]) -> str:
+    """Re-identification by other images, against chance, the average itself and the images themselves."""
+    asked = [row for row in rows if row["people"]]
+    if not asked:
+        return f"<p>Not asked: {escape(rows[0]['people_why'])}.</p>"
+    head = ["K", "chance", "in the average itself", "in what was recovered", "in the true images", "identities"]
+    body = [[str(row["k"]), f"{row['people']['chance']:.1f}",
+             *(told(row["people"], name) for name in ("average", "recovered", "clean")), str(row["people"]["gallery"])]
+            for row in asked]
+    return table(head, body) + (
+        '<p class="small">Rank 1 in %: how often the nearest of all identities, each shown by one <em>other</em> '
+        f"image, is the right one. Recogniser: {escape(asked[0]['people']['recogniser'])}. Where the true images are "
+        "hardly found either, this recogniser can say nothing.</p>")
+
+
+def without_network(rows: list[dict]) -> str:
+    """The search among candidates."""
+    told_of = "; ".join(f"averages of {row['k']}: {told(row, 'found', 0)} %" for row in rows)
+    return (f"<p>Somebody who holds an archive of {rows[0]['archive']} images, those averaged among them, searches "
+            f"for those whose average is nearest to the published one. Found were, of the images in {escape(told_of)}. "
+            "Where that is much, averaging protects nobody whose images are in an archive.</p>")
+
+
+def attacked_by(attacker: dict) -> str:
+    """What the attacker was, and what he had to know."""
+    facts = [f"{key.replace('_', ' ')}: {value}" for key, value in attacker.items()
+             if key not in ("knew", "caution") and value]
+    knew = "".join(f"<li>{escape(item)}</li>" for item in attacker["knew"])
+    caution = f"<p><strong>Caution:</strong> {escape(attacker['caution'])}.</p>" if attacker["caution"] else ""
+    return f"<p>{escape('; '.join(facts))}.</p><p>He had to know:</p><ul>{knew}</ul>{caution}"
+
+
+def audited(plan: dict, images: dict) -> str:
+    """The images and how they were averaged."""
+    smallest, largest = (f"{wide} x {tall}" for wide, tall in images["sizes"])
+    weights = ", ".join(map(str, plan["weights"])) if plan["weights"] else "equal"
+    facts = [f"{images['audited']} images of {images['identities']} identities, none among those learned from",
+             f"images of {smallest} to {largest} pixels, cropped to the middle and used at "
+             f"{images['used'][0]} x {images['used'][1]}",
+             f"groups {NAMES[plan['groups']]}, weights {weights}, published as {plan['published']}"]
+    if images["broken"]:
+        facts.append(f"left out, because they can't be read: {images['broken']}")
+    return "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
+
+
+def limits(images: dict, rows: list[dict]) -> str:
+    """What must not be concluded."""
+    points = ["It is one attack. That it failed, where it did, does not show that none succeeds; that it succeeded "
+              "shows that at least one does.",
+              "An attacker with more images of the kind, or more training, gets more back, hardly less.",
+              "Means hide the worst case: look at the first row of pictures above."]
+    if images["reduced"]:
+        wide, tall = images["used"]
+        points.append(f"Your images are larger than {wide} x {tall} and were reduced: what finer detail would give "
+                      "away was not tried. Try a larger --size.")
+    if rows[0]["averages"] < 50:
+        points.append(f"Only {rows[0]['averages']} averages were attacked: the intervals are wide. Audit more images.")
+    return "<ul>" + "".join(f"<li>{escape(point)}</li>" for point in points) + "</ul>"
