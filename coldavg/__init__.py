@@ -1,5 +1,7 @@
 """coldavg: pictures are averaged to hide who or what is in them; what can be got back?"""
 
+from .attack import Averaging
+from .audit import Plan, audit
 from .data import load, open_images, test_tuples
 from .evaluate import evaluate, protocol, recover
 from .explore import Player, attempt, explorer, mixing_explorer, sampler_explorer, swipe
@@ -16,9 +18,9 @@ from .unet import UNet
 __version__ = "0.1.0"
 
 __all__ = [
-    "SAME_AS", "SAMPLERS", "FiniteWorld", "FlipEnsemble", "GaussianWorld", "Known", "Player", "Point", "Result",
-    "Sampler", "Settings", "Step", "UNet", "attempt", "brightest_first", "complete", "epsilon", "evaluate",
-    "explorer", "fit", "load", "load_network", "manifest", "match", "mix", "mixing_explorer", "on_path", "open_images",
-    "order_blind_loss", "project", "protocol", "psnr", "publish", "recover", "release", "round_to_8_bits", "sampler",
-    "sampler_explorer", "schedule", "score", "ssim", "swipe", "test_tuples", "unmix",
+    "SAME_AS", "SAMPLERS", "Averaging", "FiniteWorld", "FlipEnsemble", "GaussianWorld", "Known", "Plan", "Player",
+    "Point", "Result", "Sampler", "Settings", "Step", "UNet", "attempt", "audit", "brightest_first", "complete",
+    "epsilon", "evaluate", "explorer", "fit", "load", "load_network", "manifest", "match", "mix", "mixing_explorer",
+    "on_path", "open_images", "order_blind_loss", "project", "protocol", "psnr", "publish", "recover", "release",
+    "round_to_8_bits", "sampler", "sampler_explorer", "schedule", "score", "ssim", "swipe", "test_tuples", "unmix",
 ]

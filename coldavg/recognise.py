@@ -202,7 +202,6 @@ def discriminants(images: ImageSet, chosen: np.ndarray) -> Callable[[Tensor], Te
     of = torch.from_numpy(of)
     means = torch.zeros(int(of.max()) + 1, inside.shape[1], dtype=inside.dtype).index_add(0, of, inside)
     within = torch.cov((inside - (means / of.bincount()[:, None])[of]).T)
-    level = 0.1 * within.diagonal().mean() + 1e-9  # few images know their spread badly
-    factor = torch.linalg.cholesky(within + level * torch.eye(len(within), dtype=within.dtype))
+    factor = torch.linalg.cholesky(within + torch.diag(0.1 * within.diagonal() + 1e-9))  # few images know it badly
     return lambda shown: torch.linalg.solve_triangular(
         factor, ((reduced(shown) - centre) @ axes.T).flatten(0, -2).T, upper=False).T.unflatten(0, shown.shape[:-3])

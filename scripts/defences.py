@@ -2,14 +2,17 @@
 
 For each defence an attacker is trained against it: he starts from the network of the package for plain averages of
 two, and sees BUDGET more averages of training images, made as the publisher makes them.  The rows go to
-results/defences.json; beside the risk they hold what is left for use, and what it cost.
+results/defences.json; beside the risk they hold what is left for use, and what it cost.  Pictures of the first
+averages, and of what came back, go to results/defences.npz, by the words of their row.
 """
 
 import argparse
+import io
 import json
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +30,8 @@ from coldavg.release import best_guess
 BUDGET = {"digits": 24_000, "faces": 8_000, "xrays": 8_000}  # averages that an attacker is trained on
 AVERAGES = {"digits": 300, "faces": 150, "xrays": 150}  # of test images, attacked and scored
 CANDIDATES = 1_000  # test images, the true ones among them, that the search chooses from
-OUT = "results/defences.json"
+PICTURES = 4  # averages whose pictures are kept
+OUT = Path("results/defences.json")
 MAIN = ["2 random png", "2 random noise-0.3", "4 random png", "2 nearest png", "2 random blur-2", "4 nearest png",
         "2 random noise-1", "2 random jpeg-10", "2 random small-4", "8 random png"]
 POINTS = {
@@ -112,7 +116,9 @@ def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view
     rows = []
     for name, (attack, calls, seconds, trained) in attackers.items():
         start = time.perf_counter()
-        row, _ = marks(attack(published), tuples, published)
+        row, matched = marks(attack(published), tuples, published)
+        seen = torch.cat([tuples, published[:, None], matched], 1)[:PICTURES]  # the truth, what was published, found
+        row["pictures"] = ((seen.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
         row = {**shared, "attacker": name, "trained": trained, "training_seconds": round(seconds), "calls": calls,
                "attack_ms": round(1000 * (time.perf_counter() - start) / len(places), 2), **row}
         if data == "faces":
@@ -122,13 +128,14 @@ def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view
 
 
 def keep(rows: list[dict], point: str) -> None:
-    """Put the rows into the file, in place of those of the same setting."""
+    """Put the rows and their pictures into the files, in place of those of the same setting."""
     key = ("data", "k", "groups", "published", "attacker")
     try:
-        held = json.loads(open(OUT).read())
+        held, pictures = json.loads(OUT.read_text()), dict(np.load(OUT.with_suffix(".npz")))
     except FileNotFoundError:
-        held = []
+        held, pictures = [], {}
     for row in rows:
+        pictures[" ".join(str(row[word]) for word in key)] = row.pop("pictures")
         name = f"{row['data']}-joint"
         row |= {"command": f"python scripts/defences.py {row['data']} --only '{point}'",
                 "stamp": stamp(name, row["data"])}
@@ -136,6 +143,9 @@ def keep(rows: list[dict], point: str) -> None:
         print({word: row[word] for word in (*key, "gain", "success", "found", "fidelity")}, flush=True)
     held.sort(key=lambda row: [str(row[word]).rjust(20) for word in key])
     write_atomically(OUT, ("[\n" + ",\n".join(map(json.dumps, held)) + "\n]\n").encode())
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **pictures)
+    write_atomically(OUT.with_suffix(".npz"), packed.getvalue())
 
 
 def run(data: str, point: str) -> None:

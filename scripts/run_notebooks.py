@@ -30,9 +30,13 @@ if "google.colab" in sys.modules:  # elsewhere the package is there
 PROMPTS = {"hide-cell": "Show the solution", "hide-output": "Show the answer", "hide-input": "Show the code"}
 
 
-def missing_data(path: Path) -> str:
-    """Why a chapter can't run here, or nothing: its metadata may say {"coldavg": {"needs": [image sets]}}."""
-    for name in json.loads(path.read_text())["metadata"].get("coldavg", {}).get("needs", []):
+def why_not(path: Path, several: bool) -> str:
+    """Why a chapter is not run here, or nothing: its metadata may say {"coldavg": {"needs": [image sets]}}, or
+    {"coldavg": {"alone": true}} if it takes too long to be run with `several`."""
+    told = json.loads(path.read_text())["metadata"].get("coldavg", {})
+    if several and told.get("alone"):
+        return "it takes minutes: run it alone"
+    for name in told.get("needs", []):
         try:
             data_file(name, "train")
         except FileNotFoundError as error:
@@ -115,7 +119,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.notebooks:
         start = time.perf_counter()
-        if reason := missing_data(path):
+        if reason := why_not(path, len(options.notebooks) > 1):
             (options.out / path.name).write_bytes(path.read_bytes())
             print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
             continue
