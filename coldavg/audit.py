@@ -21,11 +21,13 @@ from .evaluate import recover, stamp_of
 from .metrics import interval, psnr, ssim
 from .pretrained import load_network, manifest, read_network, save_network
 from .recognise import find_people, recogniser_for
+from .report import page
 from .training import Progress, Settings, fit, held_out
 from .unet import UNet
 
 FEWEST = 20  # images that an attacker can learn from
-CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them
+CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
+VALUES = 50_000_000  # that they may hold together
 TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
 SAME = 0.95  # SSIM of an average to its images from which on it hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
@@ -97,8 +99,6 @@ def audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
     Stopped at any time, the same plan goes on where it was.  `stops`: training ends, to be gone on with, once it
     holds anything; then, and in all processes but the first, None comes back.  Raises ValueError or OSError.
     """
-    from .report import page  # here, because it imports the names of this module
-
     audited, learnt = open_both(plan)
     out.mkdir(parents=True, exist_ok=True)
     plan, networks = attackers(plan, learnt, out, stops if stops is not None else [])
@@ -134,8 +134,6 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
         audited = without(audited, learnt)
     else:
         audited, learnt = (open_images(plan.data, split, size) for split in ("test", "train"))
-        if learnt.shape[1] != audited.shape[1]:
-            raise ValueError(f"data {plan.data!r} must be grey or in colour throughout")
     fewest = max(plan.k) + 1
     if len(audited) < fewest:
         raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
@@ -266,7 +264,7 @@ def attacked(averaging: Averaging, network: UNet, audited: ImageSet, plan: Plan)
                                              tuples.flatten(0, 1)).median().item(), 4)}
     first = places.unique()  # the archive: all averaged images, and others
     more = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
-    archive = torch.cat([first, more])[: max(CANDIDATES, len(first))]
+    archive = torch.cat([first, more])[: max(min(CANDIDATES, VALUES // tuples[0, 0].numel()), len(first))]
     shown = averaging.seen(audited[archive])
     parts = tqdm(published.split(20), "search", disable=not sys.stderr.isatty())
     hits = 100 * share_found(archive[torch.cat([search(part, shown, averaging.k) for part in parts])], places)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import sys
 import warnings
@@ -355,9 +356,9 @@ def test_tuples(images: int, k: int = 2, count: int = 1000, seed: int = 0,
 
 def thumbnails(images: Tensor | ImageSet, rows: np.ndarray) -> Tensor:
     """The images of these rows, reduced to 8 x 8 and flattened (len(rows), C 64): by these the alike are found."""
-    parts = [adaptive_avg_pool2d(images[torch.from_numpy(part)], 8).flatten(1)
-             for part in np.array_split(rows, max(1, len(rows) // 500))]
-    return torch.cat(parts)
+    several = max(1, 5_000_000 // math.prod(images.shape[1:]))  # at once, to spare memory
+    return torch.cat([adaptive_avg_pool2d(images[torch.from_numpy(rows[start : start + several])], 8).flatten(1)
+                      for start in range(0, len(rows), several)])
 
 
 def alike_tuples(features: Tensor, k: int, count: int, identities: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -74,7 +74,7 @@ def weights(images: Tensor, most: float, random: np.random.Generator) -> Tensor:
     return images * share.reshape(-1, 1, 1, 1)
 
 
-@treatment(0.001, 100)
+@treatment(0.001, 10_000)
 def noise(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
     """Gaussian noise of that standard deviation, on the scale of [-1, 1], is added to each value."""
     return image + deviation * torch.from_numpy(random.standard_normal(image.shape)).to(image)

@@ -36,10 +36,11 @@ OUT = Path("results/defences.json")
 MAIN = ["2 random png", "2 random noise-0.3", "4 random png", "2 nearest png", "2 random blur-2", "4 nearest png",
         "8 random png", "2 random jpeg-10"]
 POINTS = {
-    "digits": [*MAIN, "2 random noise-1", "2 random noise-3", "2 random weights-3", "2 random shift-2", "2 random bits-1",
-               "16 random png", "2 random small-4", "8 nearest png", "2 random noise-0.1", "2 random blur-4",
-               "4 random noise-0.3", "2 random bits-2", "2 random weights-10", "2 random shift-4", "3 random png",
-               "6 random png", "2 random blur-1", "2 random small-2", "2 random jpeg-50", "4 random blur-2"],
+    "digits": [*MAIN, "2 random noise-1", "2 random noise-3", "2 random weights-3", "2 random shift-2",
+               "2 random bits-1", "16 random png", "2 random small-4", "8 nearest png", "2 random noise-0.1",
+               "2 random blur-4", "4 random noise-0.3", "2 random bits-2", "2 random weights-10", "2 random shift-4",
+               "3 random png", "6 random png", "2 random blur-1", "2 random small-2", "2 random jpeg-50",
+               "4 random blur-2"],
     "faces": MAIN, "xrays": MAIN,
 }
 

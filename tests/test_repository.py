@@ -104,7 +104,7 @@ def test_the_example_of_the_readme_runs(tmp_path):
 
 def test_the_commands_of_the_readme_run(tmp_path):
     commands = readme("bash").splitlines()
-    assert len(commands) == 6
+    assert len(commands) == 7
     (tmp_path / "average.png").write_bytes(png(coldavg.protocol("digits", 2, 1)[1][0]))
     # the network of the example is trained on 20,000 images; twenty show that the command is right
     for command in (line.replace("--images 20000", "--images 20").replace("rows.json", "rows.json --count 20")
