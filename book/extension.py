@@ -12,10 +12,10 @@ JOINT = ("joint", "flips")  # what rows call the sampler of a joint network
 WORTH = 0.1  # dB: a gain below this is not worth more calls
 
 
-def stored(app) -> list[dict]:
-    """All stored rows of attacks, file by file."""
+def stored(app, *fields: str) -> list[dict]:
+    """All stored rows that have these fields, file by file."""
     files = sorted((Path(app.srcdir) / "results").glob("*.json"))
-    return [row for file in files for row in json.loads(file.read_text())]
+    return [row for file in files for row in json.loads(file.read_text()) if set(fields) <= set(row)]
 
 
 def table(head: list[str], rows: list[list], caption: str, sortable: bool = False) -> nodes.raw:
@@ -67,7 +67,7 @@ class Results(Directive):
                  interval(row, "psnr", 2), number(row, "ssim", 3), number(row, "success", 1), row["tuples"],
                  shares(row["weights"]), shares(row["told"]), row["published"], number(row, "seconds", 3),
                  *stamped(row)]
-                for row in stored(self.state.document.settings.env.app) if "psnr" in row]
+                for row in stored(self.state.document.settings.env.app, "sampler", "psnr")]
         head = ["data", "K", "network", "sampler", "calls", "PSNR, dB", "interval", "SSIM", "%S", "tuples", "weights",
                 "told", "published", "s each", *STAMP]
         return [table(head, rows, f"All {len(rows)} rows of recovered images. Press a heading to sort by it.", True)]
@@ -80,10 +80,29 @@ class Identities(Directive):
         rows = [[row["data"], row["network"], row["sampler"], row["tuples"], row["gallery"], number(row, "chance", 1),
                  number(row, "rank1", 1), interval(row, "rank1", 1), number(row, "true_accepts", 1),
                  number(row, "false_accepts", 1), *stamped(row)]
-                for row in stored(self.state.document.settings.env.app) if "rank1" in row]
+                for row in stored(self.state.document.settings.env.app, "rank1")]
         head = ["data", "network", "what was searched with", "tuples", "gallery", "chance, %", "rank 1, %", "interval",
                 "true accepts, %", "false accepts, %", *STAMP]
         return [table(head, rows, "Re-identification by other photographs of the same people.", True)]
+
+
+class Defences(Directive):
+    """Every stored row of a defence, with its stamp."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [[row["data"], row["k"], row["groups"], row["published"], row["attacker"], number(row, "psnr", 2),
+                 number(row, "ssim", 3), interval(row, "ssim", 3), number(row, "success", 1),
+                 number(row, "average_ssim", 3), number(row, "found", 1),
+                 *((f"{row['people'][name]:.1f}", row["people"][name]) if "people" in row else "–"
+                   for name in ("average", "recovered")),
+                 number(row, "fidelity", 1), number(row, "accuracy", 1) if row["accuracy"] else "–",
+                 (f"{row['epsilon']:,.1f}", row["epsilon"]) if "epsilon" in row else "–", row["averages"],
+                 row["trained"], row["training_seconds"], row["calls"], *stamped(row)]
+                for row in stored(self.state.document.settings.env.app, "attacker")]
+        head = ["data", "K", "groups", "published", "attacker", "PSNR, dB", "SSIM", "interval", "%S", "SSIM published",
+                "found by search, %", "rank 1 published, %", "rank 1 recovered, %", "fidelity, dB", "use, %", "epsilon",
+                "averages", "trained on", "s of training", "calls", *STAMP]
+        return [table(head, rows, f"All {len(rows)} rows of defences. Press a heading to sort by it.", True)]
 
 
 class Benchmark(Directive):
@@ -103,8 +122,8 @@ class Choice(Directive):
 
     def run(self) -> list[nodes.Node]:
         groups = defaultdict(list)
-        for row in stored(self.state.document.settings.env.app):
-            if "psnr" in row and row["published"] == "png" and shares(row["weights"]) == shares(row["told"]) == "equal":
+        for row in stored(self.state.document.settings.env.app, "sampler", "psnr"):
+            if row["published"] == "png" and shares(row["weights"]) == shares(row["told"]) == "equal":
                 groups[row["data"], row["k"]].append(row)
         rows = [line for (data, k), group in sorted(groups.items()) if "+" not in data
                 for line in choices(data, k, group)]
@@ -133,7 +152,7 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
 
 
 def setup(app) -> dict:
-    for name, directive in {"stored-results": Results, "stored-identities": Identities, "choice": Choice,
-                            "benchmark": Benchmark}.items():
+    for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
+                            "choice": Choice, "benchmark": Benchmark}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from .data import ImageSet, alike_tuples, test_tuples, thumbnails
+from .evaluate import recover
 from .metrics import interval, match, psnr, ssim
 from .mixing import check_weights, mix, round_to_8_bits
 from .release import keeps_average, publish, release, treatments
 
 GROUPS = ("random", "nearest")
+BLURS = (0, 0.5, 0.7, 1, 1.5, 2)  # that an attacker tries
 STARTS = 16  # images that the search tries as the first of an average
 
 
@@ -67,6 +69,29 @@ class Averaging:
     def publish(self, tuples: Tensor, seed: int = 0) -> Tensor:
         """The averages (N, C, H, W) of tuples (N, K, C, H, W); the random numbers are the publisher's own."""
         return release(tuples, self.published, self.weights, range(seed << 32, (seed << 32) + len(tuples)))
+
+
+def smoothing(network, images: ImageSet, averaging: Averaging, count: int = 64) -> float:
+    """The blur (SD in pixels, 0: none) after which a network for plain averages of two gets most back.
+
+    Tried on averages of `images`, the attacker's own.  To smooth first is the simplest answer to noise; a
+    network that is then trained on smoothed averages starts from there.
+    """
+    tuples = images[averaging.places(images, count)]
+    published = averaging.publish(tuples)
+    got = {blur: marks(recover(smoothed(published, blur), network, k=averaging.k)[0], tuples, published)[0]["psnr"]
+           for blur in BLURS}
+    return max(got, key=got.get)
+
+
+def smoothed(published: Tensor, blur: float) -> Tensor:
+    """Published pictures (N, C, H, W), blurred by the attacker before anything else."""
+    return publish(published, f"blur-{blur}") if blur else published
+
+
+def after_smoothing(form: str, blur: float) -> str:
+    """The form in which the network of such an attacker sees what was published."""
+    return f"{form}+png+blur-{blur}" if blur else form
 
 
 def marks(recovered: Tensor, tuples: Tensor, published: Tensor) -> tuple[dict, Tensor]:

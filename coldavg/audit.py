@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .attack import Averaging, marks, search, share_found
+from .attack import Averaging, after_smoothing, marks, search, share_found, smoothed, smoothing
 from .data import SETS, ImageSet, open_images, told, write_atomically
 from .evaluate import recover, stamp_of
 from .metrics import interval, psnr, ssim
 from .pretrained import load_network, manifest, read_network, save_network
 from .recognise import find_people, recogniser_for
+from .release import keeps_average
 from .report import page
 from .training import Progress, Settings, fit, held_out
 from .unet import UNet
@@ -101,18 +103,18 @@ def audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
     """
     audited, learnt = open_both(plan)
     out.mkdir(parents=True, exist_ok=True)
-    plan, networks = attackers(plan, learnt, out, stops if stops is not None else [])
-    if networks is None:
+    plan, all_of_them = attackers(plan, learnt, out, stops if stops is not None else [])
+    if all_of_them is None:
         return None
     cases, results = [], []
-    for averaging, network in zip(plan.averagings, networks):
-        row, case = attacked(averaging, network, audited, plan)
-        results.append(row | people_in(averaging, network, audited, learnt, plan))
+    for averaging, attacker in zip(plan.averagings, all_of_them):
+        row, case = attacked(averaging, attacker, audited, plan)
+        results.append(row | people_in(averaging, attacker, audited, learnt, plan))
         cases.append(case)
     level, sentence = verdict(results[0], plan.steps)
     found = {
         "verdict": {"level": level, "sentence": sentence}, "plan": asdict(plan), "images": facts(audited),
-        "attacker": described_attacker(plan, learnt, networks[0]), "results": results, "command": plan.command(),
+        "attacker": described_attacker(plan, learnt, all_of_them[0]), "results": results, "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
     }
     write_atomically(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
@@ -155,49 +157,57 @@ def without(images: ImageSet, others: ImageSet) -> ImageSet:
     return replace(images, rows=images.rows[kept], identities=images.identities[kept])
 
 
-def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[UNet] | None]:
-    """The plan with its steps, and a network for each averaging; none if training was stopped, or is another's."""
+class Attacker(NamedTuple):
+    """A network, and the blur by which the attacker smooths what was published, before the network sees it."""
+
+    network: UNet
+    blur: float = 0
+
+
+def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[Attacker] | None]:
+    """The plan with its steps, and who attacks each averaging; none if training was stopped, or is another's."""
     from accelerate import PartialState
 
     if learnt is None:
-        return plan, [load_network(plan.attacker)] * len(plan.k)
+        return plan, [Attacker(load_network(plan.attacker))] * len(plan.k)
     # plain averages are taken apart two at a time; for all others a network is trained for each K
     wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
     start = nearest_network(learnt)
-    plan = planned(plan, out, settings_for(wanted[0], plan, learnt, start), learnt, start)
-    networks = []
-    for averaging in wanted:
-        settings = replace(settings_for(averaging, plan, learnt, start), images=64 * max(1, plan.steps // len(wanted)))
-        network = trained(settings, learnt, networks[-1] if networks else start and load_network(start), out, stops)
+    network = load_network(start)
+    blurs = [0 if keeps_average(each.published) else smoothing(network, learnt, each) for each in wanted]
+    every = [settings_for(each, plan, learnt, start, blur) for each, blur in zip(wanted, blurs)]
+    plan = planned(plan, out, every[0], learnt, network)
+    found = []
+    for settings, blur in zip(every, blurs):  # each network starts from the one before it
+        network = trained(replace(settings, images=64 * max(1, plan.steps // len(wanted))), learnt, network, out, stops)
         if network is None:
             return plan, None
-        networks.append(network)
-    return plan, networks * (len(plan.k) // len(networks)) if PartialState().is_main_process else None
+        found.append(Attacker(network, blur))
+    return plan, found * (len(plan.k) // len(found)) if PartialState().is_main_process else None
 
 
-def nearest_network(images: ImageSet) -> str | None:
+def nearest_network(images: ImageSet) -> str:
     """The network for two in the package that takes averages of these images apart best, to start from."""
     rows = torch.from_numpy(held_out(len(images))[1])
     pairs = images[rows[: len(rows) // 2 * 2].reshape(-1, 2)]
     names = [name for name, entry in manifest().items() if entry["settings"]["target"] == "joint"
              and entry["settings"]["k"] == 2 and entry["settings"]["channels"] == images.shape[1]]
     if not len(pairs):
-        return names[0] if names else None
+        return names[0]
     shown = Averaging().publish(pairs)
-    return max(names, key=lambda name: marks(recover(shown, load_network(name))[0], pairs, shown)[0]["psnr"],
-               default=None)
+    return max(names, key=lambda name: marks(recover(shown, load_network(name))[0], pairs, shown)[0]["psnr"])
 
 
-def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str | None) -> Settings:
-    """How a network is trained against this averaging."""
-    widths = manifest()[start]["settings"]["widths"] if start else Settings.widths
+def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str, blur: float) -> Settings:
+    """How a network is trained against this averaging, from the network `start`."""
     pool = min(len(images), 1000) if averaging.groups == "nearest" else 0
     return Settings(data=plan.attacker or plan.data, target="joint", k=averaging.k, order="random", loss="log",
-                    published=averaging.published, weights=averaging.weights, pool=pool, flips=images.flips,
-                    channels=images.shape[1], widths=widths, rate=1e-3 if start else 2e-3, seed=plan.seed)
+                    published=after_smoothing(averaging.published, blur), weights=averaging.weights, pool=pool,
+                    flips=images.flips, channels=images.shape[1], widths=manifest()[start]["settings"]["widths"],
+                    rate=1e-3, seed=plan.seed)
 
 
-def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: str | None) -> Plan:
+def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: UNet) -> Plan:
     """The plan with its steps: as given, as this folder's audit began with them, or as the speed allows."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
@@ -211,7 +221,7 @@ def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: 
         return replace(plan, steps=held["steps"])
     steps = plan.steps
     if steps is None:
-        trial = fit(replace(settings, images=64 * TRIAL), images, progress=False, start=start and load_network(start))
+        trial = fit(replace(settings, images=64 * TRIAL), images, progress=False, start=start)
         seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
         steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
     if PartialState().is_main_process:
@@ -226,7 +236,7 @@ def differences(held: dict, asked: dict) -> str:
                      if held.get(name) != value)
 
 
-def trained(settings: Settings, images: ImageSet, start: UNet | None, out: Path, stops: list) -> UNet | None:
+def trained(settings: Settings, images: ImageSet, start: UNet, out: Path, stops: list) -> UNet | None:
     """The network that lies in `out`, or is trained there now, from its checkpoint if it has one; none if stopped."""
     file = out / f"attacker-{settings.k}.safetensors"
     if file.exists():
@@ -242,20 +252,21 @@ def trained(settings: Settings, images: ImageSet, start: UNet | None, out: Path,
     return read_network(file.read_bytes(), str(file))[0].eval()  # in half precision, as anybody will load it
 
 
-def attack_on(averaging: Averaging, network: UNet) -> Callable[[Tensor], Tensor]:
+def attack_on(averaging: Averaging, attacker: Attacker) -> Callable[[Tensor], Tensor]:
     """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
     def attack(published: Tensor) -> Tensor:
-        return recover(published, network, "cold", 20, averaging.k, averaging.weights, 50, sys.stderr.isatty())[0]
+        return recover(smoothed(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
+                       averaging.weights, 50, sys.stderr.isatty())[0]
 
     return attack
 
 
-def attacked(averaging: Averaging, network: UNet, audited: ImageSet, plan: Plan) -> tuple[dict, dict]:
+def attacked(averaging: Averaging, attacker: Attacker, audited: ImageSet, plan: Plan) -> tuple[dict, dict]:
     """A row of results, and pictures of the case of which most came back, of the median, and of the least."""
     places = averaging.places(audited, plan.count, plan.seed)
     tuples, started = audited[places], time.perf_counter()
     published = averaging.publish(tuples, plan.seed)
-    recovered = attack_on(averaging, network)(published)
+    recovered = attack_on(averaging, attacker)(published)
     row, matched = marks(recovered, tuples, published)
     # closed eyes: what the network says of another average, moved onto this one
     blind, _ = marks((recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None], tuples, published)
@@ -277,14 +288,14 @@ def attacked(averaging: Averaging, network: UNet, audited: ImageSet, plan: Plan)
                  "psnr": torch.stack([psnr(matched[one], tuples[one]) for one in chosen])}
 
 
-def people_in(averaging: Averaging, network: UNet, audited: ImageSet, learnt: ImageSet | None, plan: Plan) -> dict:
+def people_in(averaging: Averaging, attacker: Attacker, audited: ImageSet, learnt: ImageSet | None, plan: Plan) -> dict:
     """Whether identities are found by *other* images of theirs: {"people": marks}, or why that can't be asked."""
     if len(np.unique(audited.identities)) == len(audited):
         return {"people": None, "people_why": "each image is an identity of its own; put those of one person, or "
                                               "thing, into a sub-folder"}
     try:
         name, recogniser = recogniser_for(learnt if learnt is not None else audited, learnt is not None)
-        found = find_people(audited, averaging, attack_on(averaging, network), recogniser,
+        found = find_people(audited, averaging, attack_on(averaging, attacker), recogniser,
                             max(10, plan.count // averaging.k), plan.seed)
     except ValueError as error:
         return {"people": None, "people_why": str(error)}
@@ -328,7 +339,7 @@ def facts(images: ImageSet) -> dict:
             "broken": told(images.broken) if images.broken else ""}
 
 
-def described_attacker(plan: Plan, learnt: ImageSet | None, network: UNet) -> dict:
+def described_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) -> dict:
     """What the attacker was, and had to know."""
     knew = ["how many images were averaged", "the mixing weights" if plan.weights else "that all weights are equal",
             "how the averages were formed and published"]
@@ -340,4 +351,5 @@ def described_attacker(plan: Plan, learnt: ImageSet | None, network: UNet) -> di
                                                         "look more at risk than others"}
     source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
     return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "batch": 64,
-            "k": network.k, "knew": [*knew, f"{len(learnt)} other images of the same kind"], "caution": ""}
+            "k": attacker.network.k, "smooths_first_by": attacker.blur, "caution": "",
+            "knew": [*knew, f"{len(learnt)} other images of the same kind"]}

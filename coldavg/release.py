@@ -1,7 +1,7 @@
 """How averages are made and published: all that a publisher may do to hide more, and what noise then guarantees.
 
 A form is one word, or several with + between them, from left to right: "noise-0.1+jpeg-50".  What is
-published is rounded to 8 bits, but for "float".
+published is rounded to 8 bits at the end, but for "float".
 """
 
 import io
@@ -74,6 +74,12 @@ def weights(images: Tensor, most: float, random: np.random.Generator) -> Tensor:
     return images * share.reshape(-1, 1, 1, 1)
 
 
+@treatment(0, 0)
+def png(image: Tensor, _: float, random: np.random.Generator) -> Tensor:
+    """Rounded to 8 bits, in between."""
+    return round_to_8_bits(image)
+
+
 @treatment(0.001, 10_000)
 def noise(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
     """Gaussian noise of that standard deviation, on the scale of [-1, 1], is added to each value."""
@@ -117,14 +123,15 @@ def treatments(form: str) -> list[tuple[Treatment, float]]:
     for word in form.split("+"):
         name, _, amount = word.partition("-")
         known = TREATMENTS.get(name)
-        if word in ("png", "float") and (word == "png" or form == word):
+        if form == "float":
             continue
         try:
-            value = float(amount)
+            value = float(amount or 0)
             if not known.low <= value <= known.high or known.whole and value != int(value):
                 raise ValueError
         except (AttributeError, ValueError, OverflowError):
-            choices = ", ".join(f"{each.name}-{each.low:g} to -{each.high:g}" for each in TREATMENTS.values())
+            asking = [each for each in TREATMENTS.values() if each.high]
+            choices = ", ".join(f"{each.name}-{each.low:g} to -{each.high:g}" for each in asking)
             raise ValueError(f"published must be png, float, or one or more of {choices} with + between them, "
                              f"got {word!r}") from None
         asked.append((known, value))
@@ -133,7 +140,7 @@ def treatments(form: str) -> list[tuple[Treatment, float]]:
 
 def keeps_average(form: str) -> bool:
     """Whether what is published is the plain average, but for its rounding: then every answer must average to it."""
-    return not treatments(form)
+    return all(each.name == "png" for each, _ in treatments(form))
 
 
 def random_of(seeds: Sequence[int] | None, count: int) -> list[np.random.Generator]:

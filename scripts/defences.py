@@ -1,7 +1,8 @@
 """Measure what protects an average: python scripts/defences.py [digits faces xrays] [--only POINT ...]
 
 For each defence an attacker is trained against it: he starts from the network of the package for plain averages of
-two, and sees BUDGET more averages of training images, made as the publisher makes them.  The rows go to
+two, smooths what was published if that alone helps, and then sees BUDGET more averages of training images, made as
+the publisher makes them.  The rows go to
 results/defences.json; beside the risk they hold what is left for use, and what it cost.  Pictures of the first
 averages, and of what came back, go to results/defences.npz, by the words of their row.
 """
@@ -19,13 +20,22 @@ import torch
 from torch.nn import functional as F
 
 from coldavg import Settings, epsilon, fit, load_network, manifest, open_images, psnr, unmix
-from coldavg.attack import Averaging, fidelity, marks, search, share_found
+from coldavg.attack import (
+    Averaging,
+    after_smoothing,
+    fidelity,
+    marks,
+    search,
+    share_found,
+    smoothed,
+    smoothing,
+)
 from coldavg.data import BUNDLED, write_atomically
 from coldavg.embedding import fit_autoencoder
 from coldavg.evaluate import recover, stamp
 from coldavg.metrics import interval
 from coldavg.recognise import embed, find_people
-from coldavg.release import best_guess
+from coldavg.release import best_guess, keeps_average
 
 BUDGET = {"digits": 24_000, "faces": 12_000, "xrays": 12_000}  # averages that an attacker is trained on
 BATCH = {"digits": 32, "faces": 24, "xrays": 24}  # small, for many steps
@@ -52,14 +62,16 @@ def parsed(point: str) -> Averaging:
 
 
 def train(data: str, averaging: Averaging):
-    """The network of an attacker on this averaging, and the seconds that it took."""
+    """The network of an attacker on this averaging, the blur before it, and the seconds that it took."""
     known = manifest()[f"{data}-joint"]["settings"]
-    images = open_images(data, "train")
+    images, shipped = open_images(data, "train"), load_network(f"{data}-joint")
+    blur = 0 if keeps_average(averaging.published) else smoothing(shipped, images, averaging)
     settings = Settings(**known | {
-        "k": averaging.k, "published": averaging.published, "pool": 1000 * (averaging.groups == "nearest"),
-        "images": BUDGET[data], "batch": BATCH[data], "rate": 1e-3, "loss": "log", "order": "random", "seed": 0})
-    state = fit(settings, images, progress=sys.stderr.isatty(), start=load_network(f"{data}-joint"))
-    return state.network, state.losses[-1][1]
+        "k": averaging.k, "published": after_smoothing(averaging.published, blur),
+        "pool": 1000 * (averaging.groups == "nearest"), "images": BUDGET[data], "batch": BATCH[data], "rate": 1e-3,
+        "loss": "log", "order": "random", "seed": 0})
+    state = fit(settings, images, progress=sys.stderr.isatty(), start=shipped)
+    return state.network, blur, state.losses[-1][1]
 
 
 def usefulness(data: str, averaging: Averaging, publish=None) -> float | None:
@@ -156,9 +168,11 @@ def run(data: str, point: str) -> None:
     if averaging.plain and averaging.k > 2:
         k = averaging.k
         attackers["two at a time"] = (lambda shown: recover(shown, shipped, k=k)[0], 3 * k * (k - 1) // 2, 0, 0)
-    network, seconds = train(data, averaging)
-    attackers["retrained"] = (lambda shown: recover(shown, network, k=averaging.k)[0], 1, seconds, BUDGET[data])
-    keep(measure(data, averaging, attackers), point)
+    network, blur, seconds = train(data, averaging)
+    attackers["retrained"] = (lambda shown: recover(smoothed(shown, blur), network, k=averaging.k)[0], 1, seconds,
+                              BUDGET[data])
+    keep([row | {"blur": blur if row["attacker"] == "retrained" else 0} for row in measure(data, averaging, attackers)],
+         point)
 
 
 def run_embedding(point: str = "embedding") -> None:
