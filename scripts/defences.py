@@ -178,7 +178,7 @@ def run(data: str, point: str) -> None:
 def run_embedding(point: str = "embedding") -> None:
     """Averages of embeddings, decoded, of two digits: attacked in the embedding, and in pixels."""
     images, averaging = open_images("digits", "train"), Averaging(2)
-    coder = fit_autoencoder(images[:], 6000)
+    coder = fit_autoencoder(images[:], 4000)
     encoded = torch.cat([coder.encode(part) for part in images[:].split(500)])
 
     def publish(tuples):
@@ -187,8 +187,8 @@ def run_embedding(point: str = "embedding") -> None:
 
     attackers = {}
     for target, order in (("original", "brightest"), ("joint", "random")):
-        settings = Settings(target=target, order=order, channels=48, widths=(256,), patch=1, batch=256, rate=1e-3,
-                            images=20 * BUDGET["digits"], loss="log" if target == "joint" else "squared")
+        settings = Settings(target=target, order=order, channels=48, widths=(128,), patch=1, batch=512, rate=2e-3,
+                            images=10 * BUDGET["digits"], loss="log" if target == "joint" else "squared")
         state = fit(settings, encoded, progress=sys.stderr.isatty())
 
         def attack(shown, network=state.network):
