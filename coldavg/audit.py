@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,16 +153,17 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
 
 def without(images: ImageSet, others: ImageSet) -> ImageSet:
     """`images` less those whose very pixels stand in `others`."""
-    known = {others.pixels[row].tobytes() for row in others.rows}
-    kept = np.array([images.pixels[row].tobytes() not in known for row in images.rows], dtype=bool)
+    known = {sha256(others.pixels[row].tobytes()).digest() for row in others.rows}
+    kept = np.array([sha256(images.pixels[row].tobytes()).digest() not in known for row in images.rows], dtype=bool)
     return replace(images, rows=images.rows[kept], identities=images.identities[kept])
 
 
 class Attacker(NamedTuple):
-    """A network, and the blur by which the attacker smooths what was published, before the network sees it."""
+    """A network, the blur (pixels) by which the attacker smooths what was published, and where training began."""
 
     network: UNet
     blur: float = 0
+    start: str = ""
 
 
 def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[Attacker] | None]:
@@ -182,7 +184,7 @@ def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tu
         network = trained(replace(settings, images=64 * max(1, plan.steps // len(wanted))), learnt, network, out, stops)
         if network is None:
             return plan, None
-        found.append(Attacker(network, blur))
+        found.append(Attacker(network, blur, start))
     return plan, found * (len(plan.k) // len(found)) if PartialState().is_main_process else None
 
 
@@ -351,5 +353,6 @@ def described_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) 
                                                         "look more at risk than others"}
     source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
     return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "batch": 64,
-            "k": attacker.network.k, "smooths_first_by": attacker.blur, "caution": "",
+            "begun_with": attacker.start, "k": attacker.network.k, "caution": "",
+            "smooths_first_by_pixels": attacker.blur,
             "knew": [*knew, f"{len(learnt)} other images of the same kind"]}

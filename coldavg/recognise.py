@@ -149,7 +149,7 @@ def find_people(images: ImageSet, averaging: Averaging, attack: Callable[[Tensor
     published = averaging.publish(tuples, seed)
     people = torch.from_numpy(np.searchsorted(images.identities[gallery], part.identities[places]))
     recovered = match(round_to_8_bits(attack(published)), tuples)
-    known = recogniser(images[torch.from_numpy(gallery)])
+    known = torch.cat([recogniser(images[part]) for part in torch.from_numpy(gallery).split(500)])
     found = {"gallery": len(gallery), "averages": len(places), "chance": 100 / (len(gallery) - averaging.k + 1)}
     for name, probes in ("clean", tuples), ("average", published[:, None]), ("recovered", recovered):
         rank1 = 100 * identify(recogniser(probes).expand(-1, averaging.k, -1), people, known, 0.0)["rank1"]
@@ -187,9 +187,13 @@ def recogniser_for(images: ImageSet, learn: bool) -> tuple[str, Callable[[Tensor
 
 
 def reduced(images: Tensor) -> Tensor:
-    """Images (..., C, H, W) as the values of 16 x 16 pixels (..., C 256), float64, with no common brightness."""
+    """Images (..., C, H, W) as the values of 16 x 16 pixels (..., C 256), float64, of mean 0 and length 1.
+
+    So brightness and contrast count for nothing: what stands in an average is paler than it was.
+    """
     values = adaptive_avg_pool2d(images.flatten(0, -4), 16).flatten(1).double()
-    return (values - values.mean(1, keepdim=True)).unflatten(0, images.shape[:-3])
+    values = values - values.mean(1, keepdim=True)
+    return (values / values.norm(dim=1, keepdim=True).clamp_min(1e-6)).unflatten(0, images.shape[:-3])
 
 
 def discriminants(images: ImageSet, chosen: np.ndarray) -> Callable[[Tensor], Tensor]:

@@ -111,6 +111,7 @@ def curve(rows: list[dict]) -> str:
     figure = lines({"recovered": (ks, [row["ssim"] for row in rows]),
                     "the average itself": (ks, [row["average_ssim"] for row in rows])},
                    "images in an average, K", "SSIM")
+    figure.axes[0].set_xticks(ks)
     return drawing(figure, "SSIM of the recovered images and of the average itself, against K",
                    "How the risk changes with the number of images in an average.")
 
@@ -172,4 +173,7 @@ def limits(images: dict, rows: list[dict]) -> str:
                       "away was not tried. Try a larger --size.")
     if rows[0]["averages"] < 50:
         points.append(f"Only {rows[0]['averages']} averages were attacked: the intervals are wide. Audit more images.")
+    if rows[0]["people"] and rows[0]["people"]["gallery"] < 50:
+        points.append(f"Only {rows[0]['people']['gallery']} identities could be searched for: how often they are found "
+                      "is less certain than the intervals say.")
     return "<ul>" + "".join(f"<li>{escape(point)}</li>" for point in points) + "</ul>"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from coldavg.figures import pixels
 from coldavg.mixing import mix
 from coldavg.recognise import discriminants, find_people, recogniser_for, reduced
 from coldavg.report import page
+from scripts.run_notebooks import why_not
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -322,3 +324,22 @@ def test_an_autoencoder_gives_back_what_it_learned():
 def test_a_path_network_can_audit_too(tmp_path):
     found = audit(Plan("digits", attacker="digits-original", count=6), tmp_path)
     assert found["results"][0]["gain"] > 3 and load_network("digits-original").target == "original"
+
+
+def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
+    """It is too long for the gate with its own pictures; here with few, and two steps of training."""
+    root = Path(__file__).parent.parent
+    chapter, = (root / "notebooks").glob("10-*.ipynb")
+    own = write(tmp_path / "own", load("digits")[:120])
+    words = ["-p", "folder", json.dumps(own), "-p", "steps", "2", "-p", "count", "8"]
+    run = subprocess.run([sys.executable, str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
+                          *words], capture_output=True, text=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
+    assert run.returncode == 0, run.stderr[-3000:]
+    done = json.loads((tmp_path / "out" / chapter.name).read_text())
+    printed = "".join("".join(o.get("text", "")) for cell in done["cells"] for o in cell.get("outputs", []))
+    assert "2 steps of training" in printed and printed.count("Right.") == 3
+
+
+def test_all_other_chapters_are_run_together_and_it_is_named(tmp_path):
+    chapter, = (Path(__file__).parent.parent / "notebooks").glob("10-*.ipynb")
+    assert "run it alone" in why_not(chapter, several=True) and not why_not(chapter, several=False)
