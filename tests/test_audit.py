@@ -331,9 +331,10 @@ def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
     root = Path(__file__).parent.parent
     chapter, = (root / "notebooks").glob("10-*.ipynb")
     own = write(tmp_path / "own", load("digits")[:120])
-    words = ["-p", "folder", json.dumps(own), "-p", "steps", "2", "-p", "count", "8"]
-    run = subprocess.run([sys.executable, str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
-                          *words], capture_output=True, text=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
+    words = [str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
+             "-p", "folder", json.dumps(own), "-p", "steps", "2", "-p", "count", "8"]
+    run = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=root,
+                         env=os.environ | {"PYTHONPATH": str(root)})
     assert run.returncode == 0, run.stderr[-3000:]
     done = json.loads((tmp_path / "out" / chapter.name).read_text())
     printed = "".join("".join(o.get("text", "")) for cell in done["cells"] for o in cell.get("outputs", []))
