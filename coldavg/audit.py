@@ -31,6 +31,7 @@ from .unet import UNet
 FEWEST = 20  # images that an attacker can learn from
 CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
 VALUES = 50_000_000  # that they may hold together
+BATCH = 64  # averages in a step, of 64 x 64 pixels; of more pixels fewer, for the memory that they need
 TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
 SAME = 0.95  # SSIM of an average to its images from which on it hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
@@ -181,7 +182,8 @@ def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tu
     plan = planned(plan, out, every[0], learnt, network)
     found = []
     for settings, blur in zip(every, blurs):  # each network starts from the one before it
-        network = trained(replace(settings, images=64 * max(1, plan.steps // len(wanted))), learnt, network, out, stops)
+        images = settings.batch * max(1, plan.steps // len(wanted))
+        network = trained(replace(settings, images=images), learnt, network, out, stops)
         if network is None:
             return plan, None
         found.append(Attacker(network, blur, start))
@@ -203,10 +205,11 @@ def nearest_network(images: ImageSet) -> str:
 def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str, blur: float) -> Settings:
     """How a network is trained against this averaging, from the network `start`."""
     pool = min(len(images), 1000) if averaging.groups == "nearest" else 0
+    batch = max(2, min(BATCH, BATCH * 64 * 64 // math.prod(images.shape[2:])))
     return Settings(data=plan.attacker or plan.data, target="joint", k=averaging.k, order="random", loss="log",
                     published=after_smoothing(averaging.published, blur), weights=averaging.weights, pool=pool,
                     flips=images.flips, channels=images.shape[1], widths=manifest()[start]["settings"]["widths"],
-                    rate=1e-3, seed=plan.seed)
+                    batch=batch, rate=1e-3, seed=plan.seed)
 
 
 def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: UNet) -> Plan:
@@ -223,7 +226,7 @@ def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: 
         return replace(plan, steps=held["steps"])
     steps = plan.steps
     if steps is None:
-        trial = fit(replace(settings, images=64 * TRIAL), images, progress=False, start=start)
+        trial = fit(replace(settings, images=settings.batch * TRIAL), images, progress=False, start=start)
         seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
         steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
     if PartialState().is_main_process:
@@ -257,8 +260,9 @@ def trained(settings: Settings, images: ImageSet, start: UNet, out: Path, stops:
 def attack_on(averaging: Averaging, attacker: Attacker) -> Callable[[Tensor], Tensor]:
     """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
     def attack(published: Tensor) -> Tensor:
+        batch = max(1, 50 * 64 * 64 // math.prod(published.shape[2:]))
         return recover(smoothed(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
-                       averaging.weights, 50, sys.stderr.isatty())[0]
+                       averaging.weights, batch, sys.stderr.isatty())[0]
 
     return attack
 
@@ -352,7 +356,6 @@ def described_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) 
                 "caution": "" if plan.data in SETS else "images of yours that it was trained on, if there are any, "
                                                         "look more at risk than others"}
     source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
-    return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "batch": 64,
-            "begun_with": attacker.start, "k": attacker.network.k, "caution": "",
-            "smooths_first_by_pixels": attacker.blur,
+    return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "k": attacker.network.k,
+            "begun_with": attacker.start, "smooths_first_by_pixels": attacker.blur, "caution": "",
             "knew": [*knew, f"{len(learnt)} other images of the same kind"]}
