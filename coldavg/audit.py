@@ -33,14 +33,15 @@ CANDIDATES = 2_000  # images that the search chooses from, the averaged ones amo
 VALUES = 50_000_000  # that they may hold together
 BATCH = 64  # averages in a step, of 64 x 64 pixels; of more pixels fewer, for the memory that they need
 TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
-SAME = 0.95  # SSIM of an average to its images from which on it hides nothing
+SAME = 0.95  # SSIM of an average to one of its images from which on it hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
 PEOPLE = (5.0, 2.0)  # rank 1 in %, and as a multiple of chance, whose low end makes a risk high
 
-VERDICTS = {
-    "same": "The averages hide nothing: they look like the images themselves",
+VERDICTS = {  # the worst first
+    "same": "The averages hide nothing: they look like an image that went into them",
     "high": "High risk: the attack gets images back",
     "some": "Some risk: the attack gets part of the images back",
+    "unclear": "Unclear: the two measures of what came back disagree; train longer, or attack more averages",
     "none": "This attack got nothing back that the averages do not show already",
 }
 
@@ -72,8 +73,8 @@ class Plan:
     def __post_init__(self):
         if not self.k or len(set(self.k)) < len(self.k):
             raise ValueError(f"k must be one or more different numbers, got {self.k}")
-        if not 0 < self.minutes < math.inf or (self.steps is not None and self.steps < 1) or self.count < 1:
-            raise ValueError("minutes must be above 0, steps and count at least 1, got "
+        if not 0 < self.minutes < math.inf or (self.steps is not None and self.steps < 1) or self.count < 2:
+            raise ValueError("minutes must be above 0, steps at least 1 and count at least 2, got "
                              f"{self.minutes}, {self.steps} and {self.count}")
         _ = self.averagings  # what can't be shows now
 
@@ -110,12 +111,15 @@ def audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
         return None
     cases, results = [], []
     for averaging, attacker in zip(plan.averagings, all_of_them):
-        row, case = attacked(averaging, attacker, audited, plan)
-        results.append(row | people_in(averaging, attacker, audited, learnt, plan))
+        row, case = attacked(averaging, attacker, audited, learnt, plan)
+        row |= people_in(averaging, attacker, audited, learnt, plan)
+        level, sentence = verdict(row, plan.steps)
+        results.append(row | {"level": level, "sentence": sentence})
         cases.append(case)
-    level, sentence = verdict(results[0], plan.steps)
+    worst = min(results, key=lambda row: list(VERDICTS).index(row["level"]))  # of all K
     found = {
-        "verdict": {"level": level, "sentence": sentence}, "plan": asdict(plan), "images": facts(audited),
+        "verdict": {"level": worst["level"], "sentence": worst["sentence"]}, "plan": asdict(plan),
+        "images": facts(audited, plan),
         "attacker": described_attacker(plan, learnt, all_of_them[0]), "results": results, "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
     }
@@ -141,7 +145,7 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
     fewest = max(plan.k) + 1
     if len(audited) < fewest:
         raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
-                         f"need at least {fewest}; add images")
+                         f"need at least {fewest}; add images (doubles of those that the attacker has are left out)")
     if learnt is not None and len(learnt) < max(FEWEST, fewest):
         raise ValueError(f"attacker must have at least {max(FEWEST, fewest)} images to learn from, got {len(learnt)}; "
                          "add images, or name a network, or a folder of similar ones, as --attacker")
@@ -175,6 +179,7 @@ def attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tu
         return plan, [Attacker(load_network(plan.attacker))] * len(plan.k)
     # plain averages are taken apart two at a time; for all others a network is trained for each K
     wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
+    note("choosing a network to start from")
     start = nearest_network(learnt)
     network = load_network(start)
     blurs = [0 if keeps_average(each.published) else smoothing(network, learnt, each) for each in wanted]
@@ -218,21 +223,32 @@ def planned(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: 
     from accelerate.utils import broadcast_object_list
 
     file, asked = out / "plan.json", json.loads(json.dumps(asdict(plan) | {"sha256": images.sha256}))
-    held = json.loads(file.read_text()) if file.exists() else None
-    if held is not None and held["asked"] != asked:
-        raise ValueError(f"--out {str(out)!r} holds another audit ({differences(held['asked'], asked)}); "
-                         "choose another folder")
-    if held is not None:
-        return replace(plan, steps=held["steps"])
+    try:
+        held = json.loads(file.read_text()) if file.exists() else None
+        if held is not None and held["asked"] == asked:
+            return replace(plan, steps=held["steps"])
+        other = held and differences(held["asked"], asked)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(f"{str(file)!r} is damaged; delete it, or choose another --out") from None
+    if other:
+        raise ValueError(f"--out {str(out)!r} holds another audit ({other}); choose another folder")
     steps = plan.steps
     if steps is None:
         trial = fit(replace(settings, images=settings.batch * TRIAL), images, progress=False, start=start)
         seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
         steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
     if PartialState().is_main_process:
-        print(f"{steps} steps of training", file=sys.stderr)
+        note(f"{steps} steps of training")
         write_atomically(file, json.dumps({"asked": asked, "steps": steps}).encode())
     return replace(plan, steps=steps)
+
+
+def note(text: str) -> None:
+    """Say what goes on, in the first process alone."""
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        print(text, file=sys.stderr, flush=True)
 
 
 def differences(held: dict, asked: dict) -> str:
@@ -245,7 +261,10 @@ def trained(settings: Settings, images: ImageSet, start: UNet, out: Path, stops:
     """The network that lies in `out`, or is trained there now, from its checkpoint if it has one; none if stopped."""
     file = out / f"attacker-{settings.k}.safetensors"
     if file.exists():
-        return read_network(file.read_bytes(), str(file))[0].eval()
+        try:
+            return read_network(file.read_bytes(), file.name)[0].eval()
+        except ValueError:
+            raise ValueError(f"{str(file)!r} is cut short or altered; delete it, and start the audit again") from None
     state: Progress = fit(settings, images, callback=lambda state: bool(stops), folder=out / f"attacker-{settings.k}",
                           start=start)
     if not state.main or state.done < 1:  # the other processes go on, for they share the next training too
@@ -260,29 +279,37 @@ def trained(settings: Settings, images: ImageSet, start: UNet, out: Path, stops:
 def attack_on(averaging: Averaging, attacker: Attacker) -> Callable[[Tensor], Tensor]:
     """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
     def attack(published: Tensor) -> Tensor:
-        batch = max(1, 50 * 64 * 64 // math.prod(published.shape[2:]))
-        return recover(smoothed(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
-                       averaging.weights, batch, sys.stderr.isatty())[0]
+        recovered, _ = recover(smoothed(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
+                               averaging.weights, 50, sys.stderr.isatty())
+        grey = (published == published[:, :1]).all()  # then so are the images, whatever a network for colour says
+        return recovered.mean(2, keepdim=True).expand_as(recovered) if grey else recovered
 
     return attack
 
 
-def attacked(averaging: Averaging, attacker: Attacker, audited: ImageSet, plan: Plan) -> tuple[dict, dict]:
+def attacked(averaging: Averaging, attacker: Attacker, audited: ImageSet, learnt: ImageSet | None,
+             plan: Plan) -> tuple[dict, dict]:
     """A row of results, and pictures of the case of which most came back, of the median, and of the least."""
     places = averaging.places(audited, plan.count, plan.seed)
+    if len(places) < 2:
+        raise ValueError(f"data {plan.data!r} give {len(places)} average(s) of {averaging.k}; an audit needs 2: add images")
+    note(f"attacking {len(places)} averages of {averaging.k}")
     tuples, started = audited[places], time.perf_counter()
     published = averaging.publish(tuples, plan.seed)
     recovered = attack_on(averaging, attacker)(published)
     row, matched = marks(recovered, tuples, published)
-    # closed eyes: what the network says of another average, moved onto this one
-    blind, _ = marks((recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None], tuples, published)
-    row = {"k": averaging.k, "averages": len(places), "blind_gain": blind["gain"], **row,
-           "median_average_ssim": round(ssim(published.repeat_interleave(averaging.k, 0),
-                                             tuples.flatten(0, 1)).median().item(), 4)}
+    # closed eyes: what the network says of another average, moved onto this one; or always the mean image
+    moved = (recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None]
+    usual = recovered.mean((0, 1)) if learnt is None else learnt[: 20 * FEWEST].mean(0)
+    blind = max(marks(answer, tuples, published)[0]["gain"] for answer in (moved, usual.expand_as(tuples)))
+    likeness = ssim(published.repeat_interleave(averaging.k, 0), tuples.flatten(0, 1)).reshape(len(places), -1)
+    row = {"k": averaging.k, "averages": len(places), "blind_gain": blind, **row,
+           "median_average_ssim": round(likeness.amax(1).median().item(), 4)}
     first = places.unique()  # the archive: all averaged images, and others
     more = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
     archive = torch.cat([first, more])[: max(min(CANDIDATES, VALUES // tuples[0, 0].numel()), len(first))]
     shown = averaging.seen(audited[archive])
+    note(f"searching an archive of {len(archive)} images")
     parts = tqdm(published.split(20), "search", disable=not sys.stderr.isatty())
     hits = 100 * share_found(archive[torch.cat([search(part, shown, averaging.k) for part in parts])], places)
     row |= {"found": round(hits.mean().item(), 2), "found_interval": [round(end, 2) for end in interval(hits)],
@@ -310,24 +337,27 @@ def people_in(averaging: Averaging, attacker: Attacker, audited: ImageSet, learn
 
 def verdict(row: dict, steps: int | None = None) -> tuple[str, str]:
     """The level of risk, a key of VERDICTS, and the sentence with its uncertainty; `steps` are those of training."""
-    effort = f", {steps} steps of training" if steps else ""
-    gained, low = row["gain"] - max(row["blind_gain"], 0), row["gain_interval"][0] - max(row["blind_gain"], 0)
+    above = max(row["blind_gain"], 0)  # only what is better than the average, and than not looking, counts
+    gained, low, high = (value - above for value in (row["gain"], *row["gain_interval"]))
     nearer, people = row["success_interval"][0], row.get("people")
     seen = people and max(("average", "recovered"), key=lambda name: people[f"{name}_interval"][0])
     linked = bool(people and people[f"{seen}_interval"][0] >= max(PEOPLE[0], PEOPLE[1] * people["chance"]))
     if row["median_average_ssim"] >= SAME:
-        return "same", (f"{VERDICTS['same']} (median SSIM {row['median_average_ssim']:.2f} before any attack).")
-    level = "high" if linked else "none"
-    for name, (least, share) in (("some", SOME), ("high", HIGH)):
-        if low >= least and nearer > share and level != "high":
-            level = name
-    opening = VERDICTS[level]
-    if linked and not (low >= HIGH[0] and nearer > HIGH[1]):
-        opening = "High risk: identities are found by other images of theirs"
+        return "same", f"{VERDICTS['same']} (median SSIM {row['median_average_ssim']:.2f}, before any attack)."
+    if low >= HIGH[0] and nearer > HIGH[1]:
+        level, opening = "high", VERDICTS["high"]
+    elif linked:
+        level, opening = "high", "High risk: identities are found by other images of theirs"
+    else:
+        passed = (low >= SOME[0]) + (nearer > SOME[1])
+        level = ("none", "unclear", "some")[passed]
+        opening = VERDICTS[level]
     least, most = row["success_interval"]
+    effort = f", {steps} steps of training" if steps else ""
     sentence = (f"{opening}. From averages of {row['k']}, {row['success']:.0f} % of the recovered images (95 % "
-                f"interval {least:.0f} to {most:.0f}) are nearer to the truth than the average is; they are "
-                f"{gained:+.1f} dB nearer than without looking ({row['averages']} averages{effort}).")
+                f"interval {least:.0f} to {most:.0f}) are more like the truth than the average is; over the average, "
+                f"or an answer without looking if that is better, the attack gains {gained:.1f} dB ({low:.1f} to "
+                f"{high:.1f}; {row['averages']} averages{effort}).")
     if linked:
         where = "the averages themselves" if seen == "average" else "the recovered images"
         low, high = people[f"{seen}_interval"]
@@ -336,10 +366,10 @@ def verdict(row: dict, steps: int | None = None) -> tuple[str, str]:
     return level, sentence
 
 
-def facts(images: ImageSet) -> dict:
+def facts(images: ImageSet, plan: Plan) -> dict:
     """What the report says of the audited images."""
     _, channels, height, width = images.shape
-    return {"source": images.source.name, "sha256": images.sha256, "audited": len(images),
+    return {"source": Path(plan.data).name, "sha256": images.sha256, "audited": len(images),
             "identities": len(np.unique(images.identities)), "sizes": images.sizes, "used": [width, height],
             "channels": channels, "reduced": max(images.sizes[1]) > max(width, height),
             "broken": told(images.broken) if images.broken else ""}

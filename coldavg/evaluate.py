@@ -44,9 +44,13 @@ def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
 
 def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int = 20, k: int = 2,
             weights: Sequence[float] | None = None, batch: int = 100, progress: bool = False) -> tuple[Tensor, int]:
-    """`unmix` over many mixtures (N, C, H, W), a batch at a time: images (N, K, C, H, W) and calls for each."""
+    """`unmix` over many mixtures (N, C, H, W), a batch at a time: images (N, K, C, H, W) and calls for each.
+
+    Of mixtures with more than 64 x 64 pixels a batch takes fewer, for the memory that they need.
+    """
+    several = max(1, min(batch, batch * 64 * 64 // mixture[0, 0].numel()))
     parts = [unmix(part, network, sampler, steps, k, weights)
-             for part in tqdm(mixture.split(batch), unit=" batches", disable=not progress)]
+             for part in tqdm(mixture.split(several), unit=" batches", disable=not progress)]
     return torch.cat([part.images for part in parts]), parts[0].calls
 
 

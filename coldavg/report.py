@@ -10,23 +10,25 @@ from .figures import lines, show
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f2f2f0; --line: #c9c9c4;
-  --same: #7a1fa2; --high: #b3261e; --some: #8a5a00; --none: #2e6b34 }
+  --same: #7a1fa2; --high: #b3261e; --some: #8a5a00; --unclear: #5b6770; --none: #2e6b34 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e4; --paper: #16181a; --soft: #212427; --line: #45494d;
-  --same: #d9a6f0; --high: #ff9d94; --some: #f0c067; --none: #9ad6a0 } }
+  --same: #d9a6f0; --high: #ff9d94; --some: #f0c067; --unclear: #a9b4bd; --none: #9ad6a0 } }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 54rem;
   margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.2rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
 .verdict { border-left: .5rem solid; padding: .8rem 1.1rem; background: var(--soft); font-size: 1.25rem }
 .same { border-color: var(--same) } .high { border-color: var(--high) } .some { border-color: var(--some) }
-.none { border-color: var(--none) }
+.none { border-color: var(--none) } .unclear { border-color: var(--unclear) }
 figure { margin: 1rem 0; overflow-x: auto } img { background: #fff; max-width: 100%; height: auto; display: block }
 figcaption, .small { font-size: .9rem }
 .table { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100% }
 th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-code { font-size: .9em; overflow-wrap: anywhere } ul { padding-left: 1.2rem }
+code { font-size: .9em; overflow-wrap: anywhere; white-space: pre-wrap } ul { padding-left: 1.2rem }
+@media (max-width: 34rem) { figure img { max-width: none; width: 40rem } th, td { font-size: .85rem } }
 @media print { body { max-width: none; padding: 0 } h2 { break-after: avoid } figure, tr { break-inside: avoid } }
 """
 NAMES = {"random": "formed at random", "nearest": "of the most alike images (as k-same anonymisation forms them)"}
+RISKS = {"same": "nothing hidden", "high": "high", "some": "some", "unclear": "unclear", "none": "nothing got back"}
 CASES = ("the average of which most came back", "the median", "the average of which least came back")
 SHOWN = 4  # images of an average that are drawn
 
@@ -92,14 +94,15 @@ def pictures(case: dict) -> str:
 def numbers(rows: list[dict]) -> str:
     """PSNR, SSIM and success of the attack for each K, beside those of the averages themselves."""
     body = [[str(row["k"]), told(row, "psnr"), told(row, "ssim", 2), told(row, "success", 0),
-             f"{row['average_psnr']:.1f} / {row['average_ssim']:.2f}", f"{row['blind_gain']:+.1f}",
-             str(row["averages"])] for row in rows]
-    head = ["K", "PSNR in dB", "SSIM", "% nearer than the average", "the average itself, dB / SSIM",
-            "dB without looking", "averages"]
+             f"{row['average_psnr']:.1f} / {row['average_ssim']:.2f}", told(row, "gain"), f"{row['blind_gain']:+.1f}",
+             str(row["averages"]), RISKS[row["level"]]] for row in rows]
+    head = ["K", "PSNR in dB", "SSIM", "% more like the truth", "the average itself, dB / SSIM", "dB gained over it",
+            "dB without looking", "averages", "risk"]
     return table(head, body) + (
         '<p class="small">In brackets: 95 % bootstrap intervals over averages. K is the number of images in an '
-        "average. Higher PSNR and SSIM: more came back; SSIM 1 is the image itself. Without looking: what is gained "
-        "over the average by an answer that was made for another average.</p>")
+        "average. Higher PSNR and SSIM: more came back; SSIM 1 is the image itself. More like the truth: by SSIM, than "
+        "the average is. Without looking: what is gained over the average by an answer that was made for another one, "
+        "or by the mean of all images, whichever gains more.</p>")
 
 
 def curve(rows: list[dict]) -> str:
@@ -136,7 +139,8 @@ def without_network(rows: list[dict]) -> str:
     told_of = "; ".join(f"averages of {row['k']}: {told(row, 'found', 0)} %" for row in rows)
     return (f"<p>Somebody who holds an archive of {rows[0]['archive']} images, those averaged among them, searches "
             f"for those whose average is nearest to the published one. Found were, of the images in {escape(told_of)}. "
-            "Where that is much, averaging protects nobody whose images are in an archive.</p>")
+            "The search takes all weights for equal. Where that is much, averaging protects nobody whose images are in "
+            "an archive.</p>")
 
 
 def attacked_by(attacker: dict) -> str:
@@ -150,10 +154,10 @@ def attacked_by(attacker: dict) -> str:
 
 def audited(plan: dict, images: dict) -> str:
     """The images and how they were averaged."""
-    smallest, largest = (f"{wide} x {tall}" for wide, tall in images["sizes"])
+    sizes = " to ".join(dict.fromkeys(f"{wide} x {tall}" for wide, tall in images["sizes"]))
     weights = ", ".join(map(str, plan["weights"])) if plan["weights"] else "equal"
     facts = [f"{images['audited']} images of {images['identities']} identities, none among those learned from",
-             f"images of {smallest} to {largest} pixels, cropped to the middle and used at "
+             f"images of {sizes} pixels, cropped to the middle and used at "
              f"{images['used'][0]} x {images['used'][1]}",
              f"groups {NAMES[plan['groups']]}, weights {weights}, published as {plan['published']}"]
     if images["broken"]:
@@ -171,6 +175,8 @@ def limits(images: dict, rows: list[dict]) -> str:
         wide, tall = images["used"]
         points.append(f"Your images are larger than {wide} x {tall} and were reduced: what finer detail would give "
                       "away was not tried. Try a larger --size.")
+    if max(images["sizes"][1]) < max(images["used"]):
+        points.append("Your images are smaller than that and were enlarged; say their own --size.")
     if rows[0]["averages"] < 50:
         points.append(f"Only {rows[0]['averages']} averages were attacked: the intervals are wide. Audit more images.")
     if rows[0]["people"] and rows[0]["people"]["gallery"] < 50:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from coldavg import load, load_network, open_images, psnr
 from coldavg.attack import Averaging, marks, search, share_found
-from coldavg.audit import Plan, audit, open_both, verdict
+from coldavg.audit import Attacker, Plan, attack_on, audit, open_both, verdict
 from coldavg.cli import main
 from coldavg.embedding import fit_autoencoder
 from coldavg.figures import pixels
@@ -86,19 +86,57 @@ def linked(average, recovered, chance=1.0):
 
 
 @pytest.mark.parametrize("given, level, words", [
-    (row(), "high", "the attack gets images back. From averages of 2, 90 % .* 85 to 95"),
+    (row(), "high", r"the attack gets images back. From averages of 2, 90 % .* 85 to 95.* 3.0 dB .2.5 to 3.5; 100 av"),
     (row(success=(70, 60, 80)), "some", "part of the images"),
-    (row(gain=(0.9, 0.8, 1.0)), "some", "0.9 dB"),
-    (row(blind=2.6), "none", "got nothing back"),
-    (row(success=(52, 49, 55)), "none", "got nothing back"),
+    (row(gain=(0.9, 0.8, 1.0)), "some", "0.9 dB .0.8 to 1.0"),
+    (row(blind=2.6), "unclear", "measures of what came back disagree.* 0.4 dB .-0.1 to 0.9"),
+    (row(success=(52, 49, 55)), "unclear", "disagree"),
+    (row(success=(52, 49, 55), gain=(0.1, 0.0, 0.2)), "none", "got nothing back"),
     (row(same=0.96), "same", "hide nothing"),
     (row(success=(40, 35, 45), people=linked((20, 12, 28), (2, 0, 4))), "high", "averages themselves 20 % .*12 to 28"),
     (row(success=(40, 35, 45), people=linked((2, 0, 4), (20, 12, 28))), "high", "In the recovered images 20 %"),
-    (row(success=(40, 35, 45), people=linked((20, 12, 28), (20, 12, 28), 10)), "none", "got nothing back"),
+    (row(success=(40, 35, 45), gain=(0.1, 0.0, 0.2), people=linked((20, 12, 28), (20, 12, 28), 10)), "none",
+     "got nothing back"),
 ])
 def test_the_verdict_follows_from_the_low_ends_of_the_intervals(given, level, words):
     said, sentence = verdict(given)
     assert said == level and re.search(words, sentence), sentence
+
+
+def test_an_average_that_is_nearly_one_of_its_images_hides_nothing(tmp_path):
+    plan = Plan("digits", weights=(0.97, 0.03), steps=2, count=20)
+    found = audit(plan, tmp_path)
+    assert found["verdict"]["level"] == "same", "one of the two stands there in plain sight"
+
+
+def test_the_worst_k_decides(tmp_path):
+    found = audit(Plan("digits", k=(16, 2), attacker="digits-joint", count=8), tmp_path)
+    assert found["verdict"]["level"] == "high" and "averages of 2" in found["verdict"]["sentence"]
+
+
+def test_under_noise_that_drowns_all_the_mean_image_beats_the_attack(tmp_path):
+    found = audit(Plan("digits", published="noise-100", attacker="digits-joint", count=20), tmp_path)
+    one = found["results"][0]
+    assert one["blind_gain"] > one["gain"] and found["verdict"]["level"] in ("none", "unclear")
+
+
+def test_a_grey_image_stays_grey_whatever_the_network_says(tmp_path):
+    attack = attack_on(Averaging(), Attacker(load_network("faces-joint")))
+    recovered = attack(noise(2, 64).expand(-1, 3, -1, -1))
+    assert (recovered == recovered[:, :, :1]).all() and recovered.std() > 0.1
+
+
+def test_what_was_damaged_in_the_folder_is_named(tmp_path, capsys):
+    data = write(tmp_path / "own", load("digits")[:160])
+    words = ["audit", data, "--size", "28", "--steps", "1", "--count", "20", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    file = tmp_path / "out" / "attacker-2.safetensors"
+    file.write_bytes(file.read_bytes()[:999])
+    assert main(words) == 2 and "delete it, and start the audit again" in capsys.readouterr().err
+    for damaged in ("", "[]", '{"asked"', '{"asked": 3}', "null"):
+        (tmp_path / "out" / "plan.json").write_text(damaged)
+        code = main(words)
+        assert code == 2 and "plan.json' is damaged; delete it" in capsys.readouterr().err or damaged == "null"
 
 
 def test_the_same_plan_gives_the_same_numbers_stopped_or_not(tmp_path, monkeypatch):
@@ -165,6 +203,7 @@ BAD = {
     "one identity for a network": ({"a/": 30}, ["--attacker", "digits-joint"], "got 1 identities"),
     "all alike": ({"same": 30}, ["--steps", "1"], "one picture 30 times"),
     "k": ({"": 30}, ["--k", "1"], "from 2 to 16, got 1"),
+    "one average": ({"": 30}, ["--count", "1"], "count at least 2"),
     "k twice": ({"": 30}, ["--k", "2,2"], "different numbers"),
     "weights": ({"": 30}, ["--weights", "0.5,0.6", "--k", "2"], "sum to 1"),
     "weights of two": ({"": 30}, ["--weights", "0.5,0.5"], "weights must be 4 numbers"),
