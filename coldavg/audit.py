@@ -292,7 +292,8 @@ def attacked(averaging: Averaging, attacker: Attacker, audited: ImageSet, learnt
     """A row of results, and pictures of the case of which most came back, of the median, and of the least."""
     places = averaging.places(audited, plan.count, plan.seed)
     if len(places) < 2:
-        raise ValueError(f"data {plan.data!r} give {len(places)} average(s) of {averaging.k}; an audit needs 2: add images")
+        raise ValueError(f"data {plan.data!r} give {len(places)} average(s) of {averaging.k}, an audit needs 2; "
+                         "add images")
     note(f"attacking {len(places)} averages of {averaging.k}")
     tuples, started = audited[places], time.perf_counter()
     published = averaging.publish(tuples, plan.seed)
