@@ -12,17 +12,19 @@ from inspect import signature
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import coldavg
-from coldavg import SAMPLERS, UNet
+from coldavg import SAMPLERS, Averaging, UNet
 from coldavg.cli import parser, png
 from coldavg.evaluate import NO_NETWORK
 from coldavg.mixing import TARGETS
 from coldavg.training import ORDERS
+from scripts.defences import POINTS
 from scripts.results import ROWS
 from scripts.run_notebooks import INSTALL, REPOSITORY
 
@@ -210,3 +212,16 @@ def test_the_commands_of_the_results_can_be_run():
         for line in lines:
             options = parser().parse_args(f"evaluate --data x {line.format(data=name)} --out r.json".split())
             assert options.network in (*NO_NETWORK, *coldavg.manifest())
+
+
+def test_the_rows_of_defences_can_be_made_again_and_have_their_pictures():
+    rows = json.loads((ROOT / "results" / "defences.json").read_text())
+    pictures = np.load(ROOT / "results" / "defences.npz")
+    for row in rows:
+        point = f"{row['k']} {row['groups']} {row['published']}"
+        assert row["published"] == "embedding" or point in POINTS[row["data"]]
+        Averaging(row["k"], None, row["groups"], row["published"].replace("embedding", "png"))  # or it raises
+        shown = pictures[" ".join(str(row[word]) for word in ("data", "k", "groups", "published", "attacker"))]
+        assert shown.shape[1] == 2 * row["k"] + 1 and shown.dtype == np.uint8
+        assert row["psnr_interval"][0] <= row["psnr"] <= row["psnr_interval"][1] and row["stamp"]["commit"][-1] != "+"
+    assert {row["data"] for row in rows} == set(POINTS) and len(rows) > 30
