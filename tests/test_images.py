@@ -232,7 +232,7 @@ REFUSED = {
     "a cut zip": (lambda path: path.write_bytes(zipped(path, FILES).read_bytes()[:-50]), "is no whole zip or tar"),
     "a cut tar": (lambda path: path.write_bytes(tarred(path, FILES).read_bytes()[:-9000]), "is no whole zip or tar"),
     "absent": (lambda path: None, "or a folder or zip that is there"),
-    "all alike": (lambda path: fill(path, {f"{i}.png": FILES["00.png"] for i in range(5)}), "no test image"),
+    "all alike": (lambda path: fill(path, {f"{i}.png": FILES["00.png"] for i in range(5)}), "one picture"),
 }
 
 
