@@ -19,27 +19,29 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from coldavg import Settings, fit, match, protocol, psnr, recover, round_to_8_bits
-from coldavg.data import write_atomically
-from coldavg.evaluate import run_git
-from coldavg.training import described
-
-NETWORKS = ("coldavg", "diffusers")
+from coldavg import Settings, UNet, fit, score, training
+from coldavg.evaluation.attackers import recover
+from coldavg.evaluation.measuring import protocol
+from coldavg.evaluation.rows import run_git
+from coldavg.support.device import describe_device
+from coldavg.support.files import write_atomically
 
 
 class Theirs(nn.Module):
     """UNet2DModel under our interface: a mixture and its alpha in, K images out, as departures from the mixture."""
 
     ends = ("unet.conv_in", "unet.conv_out", "unet.time_embedding")
-    target, k, alpha_max, images = "joint", 2, 0.8, 2
+    target, k, alpha_max, calls, weights, exact = "joint", 2, 0.8, 1, None, True
 
-    def __init__(self, channels: int, size: tuple[int, int]):
+    def __init__(self, settings: Settings, size: tuple[int, int]):
         super().__init__()
         from diffusers import UNet2DModel
 
-        self.channels, self.size = channels, size
+        torch.manual_seed(settings.seed)
+        self.channels, self.size = settings.channels, size
         self.unet = UNet2DModel(
-            size, channels, 2 * channels, layers_per_block=1, block_out_channels=(48, 80, 112), norm_num_groups=8,
+            size, self.channels, 2 * self.channels, layers_per_block=1, block_out_channels=(48, 80, 112),
+            norm_num_groups=8,
             down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"))
 
@@ -48,20 +50,15 @@ class Theirs(nn.Module):
         return x[:, None] + answer.unflatten(1, (2, self.channels))
 
 
-class TheirSettings(Settings):
-    """Settings whose network is theirs."""
-
-    def network(self, size=None):
-        torch.manual_seed(self.seed)
-        return Theirs(self.channels, size)
+KINDS = {"coldavg": UNet, "diffusers": Theirs}
 
 
 def measure(name: str, minutes: float) -> dict:
     """All that is measured of one network, in this process."""
-    kind = Settings if name == "coldavg" else TheirSettings
+    kind = training.UNet = KINDS[name]  # what fit() makes of its settings
     row = {"network": name, "torch": torch.__version__, "minutes": minutes}
     for channels, side in ((1, 28), (3, 64)):
-        network = kind(target="joint", order="random", channels=channels).network((side, side))
+        network = kind(Settings(target="joint", order="random", channels=channels), (side, side))
         network = network.to(memory_format=torch.channels_last).eval()
         row[f"parameters_{side}"] = sum(parameter.numel() for parameter in network.parameters())
         for batch in (1, 64):
@@ -74,30 +71,30 @@ def measure(name: str, minutes: float) -> dict:
                     spent.append(time.perf_counter() - start)
             row[f"ms_per_mixture_{side}_batch_{batch}"] = round(1000 * sorted(spent)[5] / batch, 3)
     row["peak_mb_calling"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    settings = kind(target="joint", order="random", loss="log", rate=4e-3, images=10**9)
+    settings = Settings(target="joint", order="random", loss="log", learning_rate=4e-3, mixtures=10**9)
     state = fit(settings, seconds=60 * minutes, progress=False)
     seen, seconds, _ = state.losses[-1]
     tuples, mixture = protocol("digits", 2, 300)
-    answers = match(round_to_8_bits(recover(mixture, state.network)[0]), tuples)
-    marks = psnr(answers.flatten(0, 1), tuples.flatten(0, 1))
+    psnr = score(recover(mixture, state.network)[0], tuples, mixture)["psnr"]
     row |= {"mixtures_seen": seen, "training_per_second": round(seen / seconds, 1), "precision": state.precision,
-            "psnr": round(marks.mean().item(), 2),
+            "psnr": round(psnr.mean().item(), 2),
             "peak_mb_training": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     return row | {"stamp": {"commit": run_git("rev-parse", "--short=12", "HEAD"), "seed": 0,
-                            "device": described(torch.device("cpu")), "date": datetime.now(UTC).date().isoformat()}}
+                            "device": describe_device(torch.device("cpu")),
+                            "date": datetime.now(UTC).date().isoformat()}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/against_diffusers.json"))
-    parser.add_argument("--only", choices=NETWORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(options.only, options.minutes)))
         return
     rows = []
-    for name in NETWORKS:
+    for name in KINDS:
         words = [sys.executable, __file__, "--minutes", str(options.minutes), "--only", name]
         rows.append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout))
         print(json.dumps(rows[-1], indent=2))

@@ -1,26 +1,47 @@
-"""coldavg: pictures are averaged to hide who or what is in them; what can be got back?"""
+"""coldavg: pictures are averaged to hide who or what is in them; what can be got back?
 
-from .attack import Averaging
-from .audit import Plan, audit
-from .data import load, open_images, test_tuples
-from .evaluate import evaluate, protocol, recover
-from .explore import Player, attempt, explorer, mixing_explorer, sampler_explorer, swipe
-from .joint import FlipEnsemble, order_blind_loss
-from .metrics import match, psnr, score, ssim
-from .mixing import brightest_first, complete, mix, on_path, project, round_to_8_bits
-from .oracle import FiniteWorld, GaussianWorld, Known
-from .pretrained import load_network, manifest
-from .release import epsilon, publish, release
-from .samplers import SAME_AS, SAMPLERS, Point, Result, Sampler, Step, sampler, schedule, unmix
-from .training import Settings, fit
-from .unet import UNet
+The core, in the order in which it is best read:
+
+    mixing, matching       images into a mixture; which recovered image is which
+    predictor, samplers    what a network is asked; the step functions
+    unmixing, joint        one image after another along the path; all at once
+    unet                   the network
+    settings, batches, optimiser, training
+    metrics                how much came back
+
+Around it: publishing (what is done to averages before they are seen), imagesets, networks (the trained ones),
+evaluation (the protocol), audit (one's own images), teach (what the chapters share), cli, and support below all.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "SAME_AS", "SAMPLERS", "Averaging", "FiniteWorld", "FlipEnsemble", "GaussianWorld", "Known", "Plan", "Player",
-    "Point", "Result", "Sampler", "Settings", "Step", "UNet", "attempt", "audit", "brightest_first", "complete",
-    "epsilon", "evaluate", "explorer", "fit", "load", "load_network", "manifest", "match", "mix", "mixing_explorer",
-    "on_path", "open_images", "order_blind_loss", "project", "protocol", "psnr", "publish", "recover", "release",
-    "round_to_8_bits", "sampler", "sampler_explorer", "schedule", "score", "ssim", "swipe", "test_tuples", "unmix",
-]
+HOMES = {  # each public name, and the module that defines it: imported when it is first asked for
+    "mixing": ("mix", "on_path", "complete", "project", "brightest_first"),
+    "support.pixels": ("round_to_8_bits",),
+    "samplers": ("SAMPLERS", "Sampler", "Step", "sampler"),
+    "unmixing": ("Point", "Result", "schedule", "unmix"),
+    "unet": ("UNet",),
+    "networks": ("load_network",),
+    "settings": ("Settings",),
+    "training": ("fit",),
+    "imagesets.opening": ("load",),
+    "metrics": ("psnr", "score", "ssim"),
+}
+HOME_OF = {name: module for module, names in HOMES.items() for name in names}
+FOLDERS = ("audit", "evaluation", "imagesets", "teach")
+
+__all__ = sorted(HOME_OF)
+
+
+def __getattr__(name: str):
+    if name in HOME_OF:
+        return getattr(import_module(f".{HOME_OF[name]}", __name__), name)
+    if name in FOLDERS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"coldavg has no {name!r}; it has {', '.join(__all__)}, and the folders {', '.join(FOLDERS)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *FOLDERS, "__version__"])

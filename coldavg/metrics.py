@@ -1,10 +1,11 @@
-"""How well were the images got back?  PSNR, SSIM, success rate, the matching before them, and re-identification."""
+"""How well were the images got back?  PSNR, SSIM, success rate, the matching before them, and their uncertainty."""
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from .mixing import assign, in_order, round_to_8_bits
+from .matching import assign, in_order
+from .support.pixels import round_to_8_bits
 
 
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
@@ -41,48 +42,48 @@ def match(recovered: Tensor, truth: Tensor) -> Tensor:
 
 
 def score(recovered: Tensor, truth: Tensor, mixture: Tensor) -> dict[str, Tensor]:
-    """The protocol's marks, image by image: `psnr` (dB), `ssim`, `success`, each (B, K).
+    """The protocol's scores, image by image, each (B, K), of what was recovered from `mixture`.
 
     `recovered` and `truth` (B, K, C, H, W), `mixture` (B, C, H, W), in [-1, 1].  What was recovered is
-    clamped, rounded to 8 bits and matched first.  Success: closer to the truth by SSIM than the mixture is.
+    clamped, rounded to 8 bits and matched first.  `psnr` (dB) and `ssim`; those of the mixture itself are
+    `average_psnr` and `average_ssim`; `gain` is the PSNR less the mixture's; `success` (0 or 1): closer to
+    the truth by SSIM than the mixture is.
     """
+    return score_matched(match(round_to_8_bits(recovered), truth), truth, mixture)
+
+
+def score_matched(matched: Tensor, truth: Tensor, mixture: Tensor) -> dict[str, Tensor]:
+    """As `score`, for images that are rounded and in the order of the truth already."""
     b, k = truth.shape[:2]
-    matched = match(round_to_8_bits(recovered), truth).flatten(0, 1)
-    flat, average = truth.flatten(0, 1), mixture.repeat_interleave(k, dim=0)
-    similarity = ssim(matched, flat)
-    marks = {"psnr": psnr(matched, flat), "ssim": similarity, "success": (similarity > ssim(average, flat)).double()}
-    return {name: mark.reshape(b, k) for name, mark in marks.items()}
+    matched, flat, average = matched.flatten(0, 1), truth.flatten(0, 1), mixture.repeat_interleave(k, dim=0)
+    scores = {"psnr": psnr(matched, flat), "ssim": ssim(matched, flat),
+              "average_psnr": psnr(average, flat), "average_ssim": ssim(average, flat)}
+    scores["gain"] = scores["psnr"] - scores["average_psnr"]
+    scores["success"] = (scores["ssim"] > scores["average_ssim"]).double()
+    return {name: values.reshape(b, k) for name, values in scores.items()}
 
 
-def accept_limit(gallery: Tensor, rate: float = 0.01) -> float:
-    """The distance under which at most `rate` of all pairs of different people are taken for one person.
-
-    `gallery` (G, D): the embedding of one photograph for each of G people.
-    """
-    apart = torch.pdist(gallery.double()).sort().values
-    return apart[int(rate * len(apart))].item()
-
-
-def identify(probes: Tensor, people: Tensor, gallery: Tensor, limit: float) -> dict[str, Tensor]:
-    """The marks of re-identification, probe by probe: `rank1`, `true_accepts`, `false_accepts`, each (B, K).
-
-    `probes` (B, K, D): one embedding for each person of a tuple, looked at once; `people` (B, K): their
-    rows in `gallery` (G, D), the embeddings of *other* photographs, one a person.  Rank 1: the person's
-    photograph is the nearest.  True accept: it is nearer than `limit`.  False accepts: the share of other
-    people's that are.  The others of the tuple are left out, because an average shows them too and is not
-    wrong to find them; so a blind guess has rank 1 once in G - K + 1.
-    """
-    distance = torch.cdist(probes.double(), gallery.double(), compute_mode="donot_use_mm_for_euclid_dist")  # (B, K, G)
-    others = torch.ones(len(people), len(gallery), dtype=torch.bool).scatter(1, people, False)[:, None]  # (B, 1, G)
-    own, nearest = distance.gather(2, people[..., None])[..., 0], distance.where(others, torch.inf).amin(2)
-    false = ((distance < limit) & others).sum(2) / others.sum(2)
-    return {"rank1": (own < nearest).double(), "true_accepts": (own < limit).double(), "false_accepts": false.double()}
-
-
-def interval(marks: Tensor, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the mean of `marks` (B, K), drawn anew over the B tuples."""
-    means = marks.double().mean(1)
+def bootstrap_interval(scores: Tensor, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean of `scores` (B, K), drawn anew over the B tuples."""
+    means = scores.double().mean(1)
     generator = torch.Generator().manual_seed(seed)
     drawn = means[torch.randint(len(means), (draws, len(means)), generator=generator)].mean(1)
     low, high = drawn.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high
+
+
+DECIBELS = ("psnr", "average_psnr", "gain")
+SIMILARITIES = ("ssim", "average_ssim")
+
+
+def summarise(scores: dict[str, Tensor]) -> dict[str, float | list[float]]:
+    """Scores (B, K) as they stand in a row of results: for each name its mean, and as NAME_interval its 95 % interval.
+
+    Decibels are rounded to 3 places, similarities to 4; all else is a share, and becomes percent with 2.
+    """
+    row = {}
+    for name, values in scores.items():
+        scale, digits = (1, 3) if name in DECIBELS else (1, 4) if name in SIMILARITIES else (100, 2)
+        row[name] = round(scale * values.double().mean().item(), digits)
+        row[f"{name}_interval"] = [round(scale * end, digits) for end in bootstrap_interval(values)]
+    return row

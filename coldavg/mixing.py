@@ -1,18 +1,16 @@
 """Mixing images, the path from an original to the remainder, and the mixture constraint.
 
 Notation, the same in the book:  x_1 ... x_K `images`, w_k `weights`, m `mixture`, x_1 `original`,
-r `added` (the remainder), alpha the weight of r on the path x_alpha = (1 - alpha) x_1 + alpha r.
+r `remainder`, alpha the weight of r on the path x_alpha = (1 - alpha) x_1 + alpha r.
 """
 
 from collections.abc import Sequence
 from numbers import Integral
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-TARGETS = ("original", "added", "difference")  # what a path network may say; a joint one says all
+TARGETS = ("original", "remainder", "difference")  # what a path network may say; a joint one says all
 
 
 def check_images(images: Tensor, name: str = "images", dims: int = 4) -> Tensor:
@@ -79,13 +77,24 @@ def mix(images: Tensor, weights: Sequence[float] | Tensor | None = None) -> Tens
     return torch.einsum("...kchw,k->...chw", images, weights)
 
 
-def on_path(original: Tensor, added: Tensor, alpha: float | Tensor) -> Tensor:
+def on_path(original: Tensor, remainder: Tensor, alpha: float | Tensor) -> Tensor:
     """x_alpha = (1 - alpha) x_1 + alpha r: the point of the path at `alpha` (a number, or one that broadcasts)."""
-    return (1 - alpha) * original + alpha * added
+    return (1 - alpha) * original + alpha * remainder
+
+
+def remainder_of(images: Tensor) -> Tensor:
+    """r of `images` (..., K, C, H, W) of equal weights, the first of which is the original: the mean of the others."""
+    return images[..., 1:, :, :, :].mean(-4)
+
+
+def say(target: str, original: Tensor, remainder: Tensor) -> Tensor:
+    """What a perfect path network of this `target` answers; the inverse of `complete`.  All (B, C, H, W)."""
+    check_target(target)
+    return {"original": original, "remainder": remainder, "difference": remainder - original}[target]
 
 
 def complete(target: str, answer: Tensor, anchor: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Keep a network's `answer`, and solve for the half that it did not say.  Returns (original, added).
+    """Keep a network's `answer`, and solve for the half that it did not say.  Returns (original, remainder).
 
     The two must re-mix to `anchor` at `alpha`.  That gives the two partner rules: *from the state* is
     (anchor, alpha) = (x_alpha, alpha), *from the mixture* is (m, alpha_0).  All images (B, C, H, W);
@@ -94,13 +103,18 @@ def complete(target: str, answer: Tensor, anchor: Tensor, alpha: float) -> tuple
     >>> complete("original", torch.tensor([1.0]), torch.tensor([0.5]), 0.5)
     (tensor([1.]), tensor([0.]))
     """
+    check_target(target)
     if target == "original":
         return answer, (anchor - (1 - alpha) * answer) / alpha
-    if target == "added":
+    if target == "remainder":
         return (anchor - alpha * answer) / (1 - alpha), answer
-    if target == "difference":
-        return anchor - alpha * answer, anchor + (1 - alpha) * answer
-    raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    return anchor - alpha * answer, anchor + (1 - alpha) * answer
+
+
+def check_target(target: str) -> None:
+    """ValueError if `target` is none that a path network may have."""
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
 
 
 def project(images: Tensor, mixture: Tensor, weights: Sequence[float] | Tensor | None = None) -> Tensor:
@@ -113,26 +127,6 @@ def project(images: Tensor, mixture: Tensor, weights: Sequence[float] | Tensor |
     missing = mixture - torch.einsum("...kchw,k->...chw", images, weights)
     share = (weights / weights.square().sum()).reshape(-1, 1, 1, 1)
     return images + share * missing.unsqueeze(-4)
-
-
-def round_to_8_bits(images: Tensor) -> Tensor:
-    """`images` clamped to [-1, 1] and rounded (half to even) to the 256 values that a PNG can hold."""
-    levels = ((images.clamp(-1, 1) + 1) * 127.5).round(decimals=3)  # less the noise of floats: a half is a half
-    return levels.round() / 127.5 - 1
-
-
-def assign(gain: Tensor) -> Tensor:
-    """The order of the best summed gain: `gain` (B, K, K) of [tuple, place, image], (B, K) the image of each place.
-
-    An assignment problem, solved exactly (Kuhn 1955; scipy), for any K.
-    """
-    orders = [linear_sum_assignment(table, maximize=True)[1] for table in gain.detach().cpu().double().numpy()]
-    return torch.from_numpy(np.stack(orders)).to(gain.device)
-
-
-def in_order(images: Tensor, orders: Tensor) -> Tensor:
-    """`images` (B, K, C, H, W), each tuple in its order (B, K)."""
-    return torch.take_along_dim(images, orders[..., None, None, None], 1)
 
 
 def brightest_first(images: Tensor) -> Tensor:

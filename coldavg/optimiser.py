@@ -14,41 +14,40 @@ class Optimiser:
     memory.
     """
 
-    def __init__(self, network: UNet, rate: float):
+    def __init__(self, network: UNet, learning_rate: float):
         inside = {id(layer.weight) for name, layer in network.named_modules()
                   if isinstance(layer, nn.Conv2d | nn.Linear) and not name.startswith(network.ends)}
-        self.weights = [weight for weight in network.parameters() if id(weight) in inside]
+        self.matrices = [weight for weight in network.parameters() if id(weight) in inside]
         self.others = [other for other in network.parameters() if id(other) not in inside]
-        self.views = [nn.Parameter(matrix(weight)) for weight in self.weights]
-        self.parts = (torch.optim.Muon(self.views, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-                      torch.optim.AdamW(self.others, lr=rate, weight_decay=0.01, fused=True))
+        self.views = [nn.Parameter(matrix(weight)) for weight in self.matrices]
+        self.parts = (torch.optim.Muon(self.views, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+                      torch.optim.AdamW(self.others, lr=learning_rate, weight_decay=0.01, fused=True))
 
-    def step(self, rate: float) -> None:
-        """One step at the learning rate `rate`; the gradients are used up."""
-        for view, weight in zip(self.views, self.weights):
+    def step(self, learning_rate: float) -> None:
+        """One step at this `learning_rate`; the gradients are used up."""
+        for view, weight in zip(self.views, self.matrices):
             view.grad = matrix(weight.grad).contiguous()  # as after a restart: Muon rounds by the layout
         for part in self.parts:
-            part.param_groups[0]["lr"] = rate
+            part.param_groups[0]["lr"] = learning_rate
             part.step()
-        for parameter in (*self.weights, *self.others):
+        for parameter in (*self.matrices, *self.others):
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The moments of all parameters by the names part.place.moment."""
-        return {f"{number}.{place}.{name}": value for number, part in enumerate(self.parts)
-                for place, values in part.state_dict()["state"].items() for name, value in values.items()}
+        """The moments of all parameters by the names part.parameter.moment, the first two of them numbers."""
+        return {f"{which}.{number}.{name}": value for which, part in enumerate(self.parts)
+                for number, moments in part.state_dict()["state"].items() for name, value in moments.items()}
 
     def load_state_dict(self, moments: dict[str, Tensor]) -> None:
         """Take the moments of `state_dict`, each stored as its parameter is: fused AdamW goes by the memory."""
-        for number, part in enumerate(self.parts):
-            state: dict[int, dict] = {}
-            for name, value in moments.items():
-                which, place, moment = name.split(".")
-                if int(which) == number:
-                    parameter = part.param_groups[0]["params"][int(place)]
-                    if value.shape == parameter.shape:
-                        value = torch.empty_like(parameter).copy_(value)
-                    state.setdefault(int(place), {})[moment] = value
+        states: tuple[dict[int, dict], ...] = tuple({} for _ in self.parts)
+        for key, value in moments.items():
+            which, number, name = key.split(".")
+            parameter = self.parts[int(which)].param_groups[0]["params"][int(number)]
+            if value.shape == parameter.shape:
+                value = torch.empty_like(parameter).copy_(value)
+            states[int(which)].setdefault(int(number), {})[name] = value
+        for part, state in zip(self.parts, states):
             part.load_state_dict(part.state_dict() | {"state": state})
 
 

@@ -12,38 +12,21 @@ A sampler is one step function and its partner rule: where the half comes from t
 not say.  "state": the guesses re-mix to x_a at a.  "mixture": they re-mix to m at alpha_0.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch import Tensor
 
-from . import joint
-from .mixing import check_images, check_weights, complete, on_path
-
-
-class Network(Protocol):
-    """What `unmix` asks of a network, be it a UNet or an exact predictor.
-
-    `target` is "original", "added", "difference" or "joint"; `k` the images in a mixture (path: at
-    most); `alpha_max` the largest alpha that it serves.  x (B, C, H, W), alpha (B,).
-    """
-
-    target: str
-    k: int
-    alpha_max: float
-
-    def __call__(self, x: Tensor, alpha: Tensor) -> Tensor: ...
+from .mixing import on_path
 
 
 class Guess(NamedTuple):
     """What the network says, completed by the partner rule: x^_1 and r^, both (B, C, H, W)."""
 
     original: Tensor
-    added: Tensor
+    remainder: Tensor
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ class Step:
     a: float
     b: float
     original: Tensor
-    added: Tensor
+    remainder: Tensor
     mixture: Tensor
     alpha0: float
     first: bool
@@ -100,235 +83,44 @@ def one_step(s: Step) -> Tensor:
 @sampler("naive", partner="mixture")
 def naive(s: Step) -> Tensor:
     """Mix the guesses anew at b (Bansal et al. 2022, Algorithm 1)."""
-    return on_path(s.original, s.added, s.b)
+    return on_path(s.original, s.remainder, s.b)
 
 
 @sampler("cold", partner="mixture")
 def cold(s: Step) -> Tensor:
     """Take away the guesses mixed at a, add them mixed at b (Bansal et al. 2022, Algorithm 2)."""
-    return s.x - on_path(s.original, s.added, s.a) + on_path(s.original, s.added, s.b)
+    return s.x - on_path(s.original, s.remainder, s.a) + on_path(s.original, s.remainder, s.b)
 
 
 @sampler("without_error_removal", partner="state")
 def without_error_removal(s: Step) -> Tensor:
     """Mix the guesses anew at b, where they agree with the state instead of the mixture."""
-    return on_path(s.original, s.added, s.b)
+    return on_path(s.original, s.remainder, s.b)
 
 
 @sampler("with_error_removal", partner="state")
 def with_error_removal(s: Step) -> Tensor:
     """The same, less the error with which the guesses re-mix to m, scaled by the step."""
-    remixed = on_path(s.original, s.added, s.b)
+    remixed = on_path(s.original, s.remainder, s.b)
     if s.first:  # a = alpha_0: the error is zero, and so is its divisor
         return remixed
-    error = on_path(s.original, s.added, s.alpha0) - s.mixture
+    error = on_path(s.original, s.remainder, s.alpha0) - s.mixture
     return remixed - error * (s.b - s.a) / (s.alpha0 - s.a)
 
 
 @sampler("resolve", partner="mixture")
 def resolve(s: Step) -> Tensor:
     """Solve the state for the original, given the remainder; mix the two anew at b."""
-    original = (s.x - s.a * s.added) / (1 - s.a)
-    return on_path(original, s.added, s.b)
+    original = (s.x - s.a * s.remainder) / (1 - s.a)
+    return on_path(original, s.remainder, s.b)
 
 
 @sampler("difference", partner="state")
 def difference(s: Step) -> Tensor:
     """Follow the velocity v = r - x_1 of the straight path (an Euler step of flow matching)."""
-    return s.x + (s.b - s.a) * (s.added - s.original)
+    return s.x + (s.b - s.a) * (s.remainder - s.original)
 
 
 # Two names are other samplers in disguise, whatever the network says; a test and chapter 2 prove it.  (One pair more
 # for two targets: `cold` is `difference` where the network says the difference, `resolve` where it says the remainder.)
 SAME_AS = {"with_error_removal": "one_step", "difference": "without_error_removal"}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a trajectory: where it stood, and what the network guessed there; (B, C, H, W)."""
-
-    alpha: float
-    x: Tensor
-    original: Tensor
-    added: Tensor
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `unmix` returns.
-
-    `images` (K, C, H, W), or (B, K, C, H, W) for a batch; their weighted sum is the mixture, so that
-    they may leave [-1, 1] by a little.  `calls` counts network calls for each mixture.  `trajectory`
-    holds a Point for every step and one for the end (images with a batch dimension), if asked for.
-    """
-
-    images: Tensor
-    calls: int
-    trajectory: list[Point] = field(default_factory=list)
-
-
-def schedule(steps: int | Sequence[float], alpha0: float) -> list[float]:
-    """The alphas that a sampler visits, from alpha0 down to 0: `steps` equal steps, or the list itself.
-
-    >>> schedule(2, 0.5)
-    [0.5, 0.25, 0.0]
-    """
-    if isinstance(steps, Integral) and not isinstance(steps, bool):
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}; more steps, more network calls")
-        return [alpha0 * (1 - i / steps) for i in range(steps + 1)]
-    try:
-        alphas = [float(alpha) for alpha in steps]
-    except (TypeError, ValueError):
-        raise TypeError(f"steps must be a whole number or a list of alphas, got {steps!r}") from None
-    falling = all(a > b for a, b in zip(alphas, alphas[1:]))
-    if len(alphas) < 2 or abs(alphas[0] - alpha0) > 1e-9 or alphas[-1] != 0 or not falling:
-        raise ValueError(f"steps must fall from alpha0 = {alpha0:.6g} to 0, got {alphas}; or pass a whole number")
-    return alphas
-
-
-def ask(network: Network, x: Tensor, alpha: float) -> Tensor:
-    """One network call at one alpha for a whole batch, in the network's own precision and device."""
-    parameter = next(network.parameters(), x) if isinstance(network, nn.Module) else x
-    answer = network(x.to(parameter), torch.full((len(x),), alpha, dtype=parameter.dtype, device=parameter.device))
-    return answer.to(x)
-
-
-def check_joint(network: Network, k: int, weights) -> Tensor:
-    """The mixing weights of a call of a joint network: those that it was trained on."""
-    trained = check_weights(getattr(network, "weights", None), network.k)
-    if k != network.k and (network.k != 2 or not getattr(network, "exact", True)):
-        raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network for {k} images, or one "
-                         "for 2 that was trained on plain averages, which takes more two at a time")
-    weights = check_weights(weights if weights is not None or k != network.k else trained, k)
-    if not torch.allclose(weights, trained if k == network.k else weights[0]):
-        raise ValueError(f"weights must be those that this joint network was trained on, got {weights.tolist()}, not "
-                         f"{'equal ones' if k > network.k else trained.tolist()}; use a path network")
-    return weights
-
-
-def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alpha0: float | None) -> Tensor:
-    """The mixing weights of a well-posed call of `unmix`; ValueError or TypeError for any other."""
-    if not hasattr(network, "target"):
-        raise TypeError(f"network must be a network, as load_network returns, got {type(network).__name__}")
-    check_images(mixture, "mixture", dims=3)
-    if mixture.ndim > 4:
-        raise ValueError(f"mixture must be (C, H, W) or (B, C, H, W), got {tuple(mixture.shape)}; flatten the batch")
-    channels = getattr(network, "channels", mixture.shape[-3])
-    if mixture.shape[-3] != channels:
-        raise ValueError(f"mixture must have the network's {channels} channel(s), got {mixture.shape[-3]}; convert it")
-    if alpha0 is not None:
-        if weights is not None or k not in (None, 2):
-            raise ValueError("alpha0 says the weights of a pair, (1 - alpha0, alpha0); for others pass weights alone")
-        if not 0 < alpha0 < 1:
-            raise ValueError(f"alpha0 must be in (0, 1), got {alpha0}; for K equal images it is (K - 1) / K")
-        weights, k = (1 - alpha0, alpha0), 2
-    if k is None:
-        k = len(weights) if hasattr(weights, "__len__") else network.k if network.target == "joint" else 2
-    if network.target == "joint":
-        return check_joint(network, k, weights)
-    weights = check_weights(weights, k)
-    if k > network.k:
-        raise ValueError(f"k must be at most {network.k} for this network, got {k}; use one trained to peel {k} images")
-    for first in range(k - 1):  # each peeling starts from its own alpha_0
-        start = 1 - (weights[first] / weights[first:].sum()).item()
-        if start > network.alpha_max + 1e-9:
-            raise ValueError(f"alpha0 must be at most the network's alpha_max = {network.alpha_max}, got {start:.4g}; "
-                             "name the image of the larger weight first, or train with a larger alpha_max")
-    return weights
-
-
-@torch.no_grad()
-def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int | Sequence[float] = 20,
-          k: int | None = None, weights: Sequence[float] | None = None, alpha0: float | None = None, *,
-          trajectory: bool = False, progress: bool = False, callback: Callable[[Point], None] | None = None,
-          seed: int = 0) -> Result:
-    """Take a mixture of K images apart.
-
-    `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come
-    out one after another: peeling) or a joint one (one call; `sampler` and `steps` play no part; one
-    for two serves any `k`, every two images in turn).
-    `sampler` a name of SAMPLERS; `steps` their number, or the alphas from alpha_0 = 1 - w_1 down to 0.
-    `k` and `weights` say what was mixed: a pair of equal weights by default; for a pair, `alpha0`
-    alone says the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
-    Raises ValueError or TypeError, naming what was wrong and what to do.
-
-    >>> from coldavg import load, load_network, mix
-    >>> unmix(mix(load("digits")[:2]), load_network("digits-original"), steps=5).images.shape
-    torch.Size([2, 1, 28, 28])
-    """
-    weights = check_problem(mixture, network, k, weights, alpha0)
-    batch = mixture if mixture.ndim == 4 else mixture[None]
-    points: list[Point] = []
-    if network.target == "joint":
-        def answer(x: Tensor, alpha: Tensor) -> Tensor:
-            return ask(network, x, alpha[0].item())
-
-        if len(weights) == network.k:
-            images, calls = joint.split(answer, batch, weights, getattr(network, "exact", True)), 1
-        else:
-            images, calls = joint.two_at_a_time(answer, batch, len(weights))
-        calls *= getattr(network, "calls", 1)  # an ensemble asks its network more than once
-    else:
-        chosen = find_sampler(sampler)
-        alphas = schedule(chosen.steps or steps, 1 - weights[0].item())
-        with tqdm(total=(len(weights) - 1) * len(alphas), unit=" points", disable=not progress) as bar:
-
-            def visit(point: Point) -> None:
-                bar.update()
-                if trajectory:
-                    points.append(point)
-                if callback is not None:
-                    callback(point)
-
-            generator = torch.Generator(batch.device).manual_seed(seed)
-            images, calls = peel(batch, network, chosen, alphas, weights, generator, visit)
-    return Result(images if mixture.ndim == 4 else images[0], calls, points)
-
-
-def find_sampler(sampler: str | Sampler) -> Sampler:
-    """The Sampler of that name; ValueError, with all names, if there is none."""
-    if isinstance(sampler, Sampler):
-        return sampler
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
-    return SAMPLERS[sampler]
-
-
-def peel(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float], weights: Tensor,
-         generator: torch.Generator, visit: Callable[[Point], None]) -> tuple[Tensor, int]:
-    """Recover one image after another; what is left of each, unclamped, is the next mixture."""
-    shares = [alpha / alphas[0] for alpha in alphas]  # the same spacing for every image
-    images, calls, rest = [], 0, mixture
-    for first in range(len(weights) - 1):
-        alpha0 = 1 - (weights[first] / weights[first:].sum()).item()
-        original, rest, more = follow(rest, network, sampler, [alpha0 * share for share in shares], generator, visit)
-        images.append(original)
-        calls += more
-    return torch.stack([*images, rest], dim=1), calls
-
-
-def follow(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float], generator: torch.Generator,
-           visit: Callable[[Point], None]) -> tuple[Tensor, Tensor, int]:
-    """The loop: follow the path from m at alphas[0] down to 0.  Returns x_0, what is left of m, network calls."""
-    alpha0, x, calls = alphas[0], mixture, 0
-
-    def predict(x: Tensor, alpha: float) -> Guess:
-        nonlocal calls
-        calls += 1
-        answer = ask(network, x, alpha)
-        if sampler.partner == "mixture" or (alpha == 0 and network.target == "original"):
-            return Guess(*complete(network.target, answer, mixture, alpha0))  # at alpha 0 the state holds nothing of r
-        return Guess(*complete(network.target, answer, x, alpha))
-
-    for a, b in zip(alphas, alphas[1:]):
-        guess = predict(x, a)
-        visit(Point(a, x, *guess))
-        step = Step(x, a, b, *guess, mixture, alpha0, a == alpha0, predict, generator)
-        x = sampler.step(step)
-        if not isinstance(x, Tensor) or x.shape != mixture.shape:
-            came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"sampler {sampler.name!r} must return a tensor {tuple(mixture.shape)}, got {came}")
-    rest = (mixture - (1 - alpha0) * x) / alpha0
-    visit(Point(0.0, x, x, rest))
-    return x, rest, calls

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .settings import Settings
+
 
 class Block(nn.Module):
     """A residual block: norm, SiLU, convolve, twice; alpha scales and shifts the middle."""
@@ -56,23 +58,30 @@ class UNet(nn.Module):
     that distant parts of the picture can agree.  The way back up doubles the sides and joins, at each
     level, what the way down had kept: coarse layout from below, fine detail from the side.
 
-    `channels` 1 or 3; `target` "original", "added", "difference" or "joint"; `k` images in a mixture
-    (for a path network, the most it has seen); `alpha_max` the largest alpha seen in training; `size`
-    (H, W) of the training images, None if any; `widths` the channels of each level, a multiple of 4;
-    `patch` 1 or 2: at 2 there are a fourth of the places, so the same time allows twice the width.
-    Of a joint network, `exact`: its answers must average to what it is given; `weights` (None: equal).
-    What comes out is added to what went in, but for "difference": the network says where images depart from it.
+    It is made from its `settings`, whose `seed` draws the first parameters; `size` is the (H, W) of the
+    training images, None if any.  With a `patch` of 2 there are a fourth of the places, so the same time
+    allows twice the width.  What comes out is added to what went in, but for "difference": the network says
+    where images depart from it.  The attributes that `unmix` asks for are those of `Network`.
+
+    >>> UNet(Settings(target="joint", widths=(8, 16)))(torch.zeros(5, 1, 28, 28), torch.full((5,), 0.5)).shape
+    torch.Size([5, 2, 1, 28, 28])
     """
 
     ends = ("stem", "last", "embed")  # the parts whose weights the optimiser does not treat as inner matrices
 
-    def __init__(self, channels: int = 1, target: str = "original", k: int = 2, alpha_max: float = 0.8,
-                 size: tuple[int, int] | None = None, widths: tuple[int, ...] = (32, 64, 128),
-                 patch: int = 1, exact: bool = True, weights: tuple[float, ...] | None = None):
+    def __init__(self, settings: Settings, size: tuple[int, int] | None = None):
         super().__init__()
-        self.channels, self.target, self.k, self.alpha_max, self.size = channels, target, k, alpha_max, size
-        self.patch, self.images = patch, k if target == "joint" else 1
-        self.exact, self.weights = exact, weights
+        self.settings, self.size, self.calls = settings, size, 1
+        self.target, self.k, self.alpha_max = settings.target, settings.k, settings.alpha_max
+        self.channels, self.weights, self.exact = settings.channels, settings.weights, settings.exact
+        self.outputs = self.k if self.target == "joint" else 1  # images in one answer
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            torch.manual_seed(settings.seed)
+            self.build(settings.channels, settings.widths, settings.patch)
+
+    def build(self, channels: int, widths: tuple[int, ...], patch: int) -> None:
+        """Make the layers."""
+        self.patch = patch
         e = 4 * widths[0]
         self.embed = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
@@ -87,8 +96,8 @@ class UNet(nn.Module):
             self.grow.append(nn.Conv2d(width, above, 3, padding=1))
             self.up.append(Block(2 * above, above, e))
         self.norm = nn.GroupNorm(1, widths[0])
-        self.last = nn.Conv2d(widths[0], self.images * channels * patch**2, 3, padding=1)
-        nn.init.normal_(self.last.weight, std=1e-3)  # not zero: equal answers are a saddle of the order-blind loss
+        self.last = nn.Conv2d(widths[0], self.outputs * channels * patch**2, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=1e-3)  # not zero: equal answers are a saddle of pit_loss
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
@@ -97,7 +106,7 @@ class UNet(nn.Module):
         stride = self.patch * 2 ** len(self.shrink)
         h = F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")
         h = self.stem(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
-        embedding = self.embed(waves(alpha, self.embed[0].in_features).to(x.dtype))
+        embedding = self.embed(sinusoidal_embedding(alpha, self.embed[0].in_features).to(x.dtype))
         kept = []
         for level, block in enumerate(self.down):
             h = block(h, embedding)
@@ -111,12 +120,12 @@ class UNet(nn.Module):
             h = block(torch.cat([h, kept.pop()], dim=1), embedding)
         h = F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)[:, :, :height, :width]
         if self.target == "joint":
-            return x[:, None] + h.reshape(b, self.images, -1, height, width)
+            return x[:, None] + h.reshape(b, self.outputs, -1, height, width)
         return h if self.target == "difference" else x + h
 
 
-def waves(alpha: Tensor, count: int) -> Tensor:
+def sinusoidal_embedding(alpha: Tensor, count: int) -> Tensor:
     """alpha (B,) as `count` sines and cosines (B, count), of wavelengths from 2 pi down to 2 pi / 1000."""
-    rates = torch.exp(torch.linspace(0, math.log(1000), count // 2, device=alpha.device))
-    angles = alpha[:, None] * rates
+    frequencies = torch.exp(torch.linspace(0, math.log(1000), count // 2, device=alpha.device))
+    angles = alpha[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)

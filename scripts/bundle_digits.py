@@ -1,4 +1,4 @@
-"""Make coldavg/digits.npz: 12,000 training and 2,000 test images of MNIST, drawn with seed 0.
+"""Make coldavg/imagesets/digits.npz: 12,000 training and 2,000 test images of MNIST, drawn with seed 0.
 
     COLDAVG_DATA=folder-with-the-idx-files python scripts/bundle_digits.py
 """
@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coldavg.data import BUNDLED, MNIST, read_idx
+from coldavg.imagesets.named import BUNDLED
+from coldavg.imagesets.reading import read_idx
+
+MNIST = {"train": "train-images-idx3-ubyte.gz", "test": "t10k-images-idx3-ubyte.gz"}
 
 arrays = {}
 for split, count in (("train", 12_000), ("test", 2_000)):

@@ -1,10 +1,10 @@
 """Measure what protects an average: python scripts/defences.py [digits faces xrays] [--only POINT ...]
 
-For each defence an attacker is trained against it: he starts from the network of the package for plain averages of
+For each defence an attacker is trained against it, who starts from the network of the package for plain averages of
 two, smooths what was published if that alone helps, and then sees BUDGET more averages of training images, made as
-the publisher makes them.  The rows go to
-results/defences.json; beside the risk they hold what is left for use, and what it cost.  Pictures of the first
-averages, and of what came back, go to results/defences.npz, by the words of their row.
+the publisher makes them.  The rows go to results/defences.json; beside the risk they hold what is left for use, and
+what it cost.  Pictures of the first averages, and of what came back, go to results/defences.npz, by the words of
+their row.
 """
 
 import argparse
@@ -19,23 +19,21 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from coldavg import Settings, epsilon, fit, load_network, manifest, open_images, psnr, unmix
-from coldavg.attack import (
-    Averaging,
-    after_smoothing,
-    fidelity,
-    marks,
-    search,
-    share_found,
-    smoothed,
-    smoothing,
-)
-from coldavg.data import BUNDLED, write_atomically
-from coldavg.embedding import fit_autoencoder
-from coldavg.evaluate import recover, stamp
-from coldavg.metrics import interval
-from coldavg.recognise import embed, find_people
-from coldavg.release import best_guess, keeps_average
+from coldavg import Settings, fit, load_network, psnr, round_to_8_bits, unmix
+from coldavg.audit import best_guess, epsilon
+from coldavg.audit.attacker import choose_blur, smooth, smoothed_form
+from coldavg.audit.embedding import fit_autoencoder
+from coldavg.audit.measure import measure_attack, measure_search
+from coldavg.audit.people import find_people
+from coldavg.evaluation.attackers import recover
+from coldavg.evaluation.averaging import Averaging, fidelity
+from coldavg.evaluation.recognisers import embed_faces
+from coldavg.evaluation.rows import stamp
+from coldavg.imagesets.named import BUNDLED
+from coldavg.imagesets.opening import open_images
+from coldavg.networks import manifest
+from coldavg.support.files import write_atomically
+from coldavg.support.pixels import to_8_bits
 
 BUDGET = {"digits": 24_000, "faces": 12_000, "xrays": 12_000}  # averages that an attacker is trained on
 BATCH = {"digits": 32, "faces": 24, "xrays": 24}  # small, for many steps
@@ -55,7 +53,7 @@ POINTS = {
 }
 
 
-def parsed(point: str) -> Averaging:
+def parse_point(point: str) -> Averaging:
     """A point as it is written above."""
     k, groups, published = point.split()
     return Averaging(int(k), None, groups, published)
@@ -65,16 +63,16 @@ def train(data: str, averaging: Averaging):
     """The network of an attacker on this averaging, the blur before it, and the seconds that it took."""
     known = manifest()[f"{data}-joint"]["settings"]
     images, shipped = open_images(data, "train"), load_network(f"{data}-joint")
-    blur = 0 if keeps_average(averaging.published) else smoothing(shipped, images, averaging)
+    blur = choose_blur(shipped, images, averaging)
     settings = Settings(**known | {
-        "k": averaging.k, "published": after_smoothing(averaging.published, blur),
-        "pool": 1000 * (averaging.groups == "nearest"), "images": BUDGET[data], "batch": BATCH[data], "rate": 1e-3,
-        "loss": "log", "order": "random", "seed": 0})
+        "k": averaging.k, "published": smoothed_form(averaging.published, blur),
+        "pool": 1000 * (averaging.groups == "nearest"), "mixtures": BUDGET[data], "batch": BATCH[data],
+        "learning_rate": 1e-3, "loss": "log", "order": "random", "seed": 0})
     state = fit(settings, images, progress=sys.stderr.isatty(), start=shipped)
     return state.network, blur, state.losses[-1][1]
 
 
-def usefulness(data: str, averaging: Averaging, publish=None) -> float | None:
+def measure_use(data: str, averaging: Averaging, publish=None) -> float | None:
     """Accuracy (%) on clean test digits of a softmax regression that learned from published averages alone.
 
     The 12,000 training images go into 12,000 / K averages, each with the mean of the labels of its images.
@@ -84,9 +82,9 @@ def usefulness(data: str, averaging: Averaging, publish=None) -> float | None:
     images = open_images(data, "train")
     with np.load(BUNDLED) as arrays:
         labels, truth = torch.from_numpy(arrays["train_labels"]).long(), torch.from_numpy(arrays["test_labels"]).long()
-    places = averaging.places(images, len(images) // averaging.k)
-    published = (publish or averaging.publish)(images[places]).flatten(1)
-    wanted = F.one_hot(labels[places], 10).float().mean(1)
+    indices = averaging.draw(images, len(images) // averaging.k)
+    published = (publish or averaging.publish)(images[indices]).flatten(1)
+    wanted = F.one_hot(labels[indices], 10).float().mean(1)
     layer = torch.nn.Linear(published.shape[1], 10)
     torch.nn.init.zeros_(layer.weight), torch.nn.init.zeros_(layer.bias)
     optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
@@ -109,34 +107,34 @@ def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view
     """
     images = open_images(data)
     pool = replace(images, rows=images.rows[:CANDIDATES], identities=images.identities[:CANDIDATES])
-    places = averaging.places(pool, AVERAGES[data])
-    tuples = pool[places]
+    indices = averaging.draw(pool, AVERAGES[data])
+    tuples = pool[indices]
     start = time.perf_counter()
     published = (publish or averaging.publish)(tuples)
     spent = time.perf_counter() - start
     shared = {"data": data, "k": averaging.k, "groups": averaging.groups, "published": averaging.published,
-              "averages": len(places), "fidelity": round(fidelity(published, tuples), 2),
-              "accuracy": usefulness(data, averaging, publish),
-              "publish_ms": round(1000 * spent / len(places), 3)}
+              "averages": len(indices), "fidelity": round(fidelity(published, tuples), 2),
+              "accuracy": measure_use(data, averaging, publish),
+              "publish_ms": round(1000 * spent / len(indices), 3)}
     if averaging.published.startswith("noise-"):
         noise, values = float(averaging.published.removeprefix("noise-")), tuples[0, 0].numel()
         shared |= {"epsilon": round(epsilon(noise, averaging.k, values), 1),
                    "best_guess": round(100 * best_guess(noise, averaging.k, values), 2)}
-    shown, candidates = (view(published), view(pool[:])) if view else (published, averaging.seen(pool[:]))
+    shown, candidates = (view(published), view(pool[:])) if view else (published, averaging.as_published(pool[:]))
     start = time.perf_counter()
-    hits = 100 * share_found(search(shown, candidates, averaging.k), places)
-    shared |= {"found": round(hits.mean().item(), 2), "found_interval": [round(end, 2) for end in interval(hits)],
-               "candidates": len(candidates), "search_ms": round(1000 * (time.perf_counter() - start) / len(places), 2)}
+    shared |= measure_search(shown, candidates, indices)
+    shared |= {"candidates": len(candidates),
+               "search_ms": round(1000 * (time.perf_counter() - start) / len(indices), 2)}
     rows = []
     for name, (attack, calls, seconds, trained) in attackers.items():
         start = time.perf_counter()
-        row, matched = marks(attack(published), tuples, published)
+        row, matched = measure_attack(attack(published), tuples, published)
         seen = torch.cat([tuples, published[:, None], matched], 1)[:PICTURES]  # the truth, what was published, found
-        row["pictures"] = ((seen.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+        row["pictures"] = to_8_bits(seen).numpy()
         row = {**shared, "attacker": name, "trained": trained, "training_seconds": round(seconds), "calls": calls,
-               "attack_ms": round(1000 * (time.perf_counter() - start) / len(places), 2), **row}
+               "attack_ms": round(1000 * (time.perf_counter() - start) / len(indices), 2), **row}
         if data == "faces":
-            row["people"] = find_people(images, averaging, attack, embed, 200 // averaging.k)
+            row["people"] = find_people(images, averaging, attack, embed_faces, 200 // averaging.k)
         rows.append(row)
     return rows
 
@@ -164,12 +162,12 @@ def keep(rows: list[dict], point: str) -> None:
 
 def run(data: str, point: str) -> None:
     """Train, attack, score, keep."""
-    averaging, shipped, attackers = parsed(point), load_network(f"{data}-joint"), {}
+    averaging, shipped, attackers = parse_point(point), load_network(f"{data}-joint"), {}
     if averaging.plain and averaging.k > 2:
         k = averaging.k
         attackers["two at a time"] = (lambda shown: recover(shown, shipped, k=k)[0], 3 * k * (k - 1) // 2, 0, 0)
     network, blur, seconds = train(data, averaging)
-    attackers["retrained"] = (lambda shown: recover(smoothed(shown, blur), network, k=averaging.k)[0], 1, seconds,
+    attackers["retrained"] = (lambda shown: recover(smooth(shown, blur), network, k=averaging.k)[0], 1, seconds,
                               BUDGET[data])
     keep([row | {"blur": blur if row["attacker"] == "retrained" else 0} for row in measure(data, averaging, attackers)],
          point)
@@ -183,12 +181,13 @@ def run_embedding(point: str = "embedding") -> None:
 
     def publish(tuples):
         codes = coder.encode(tuples.flatten(0, 1)).unflatten(0, tuples.shape[:2]).mean(1)
-        return ((coder.decode(codes).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+        return round_to_8_bits(coder.decode(codes))
 
     attackers = {}
     for target, order in (("original", "brightest"), ("joint", "random")):
-        settings = Settings(target=target, order=order, channels=48, widths=(128,), patch=1, batch=512, rate=2e-3,
-                            images=10 * BUDGET["digits"], loss="log" if target == "joint" else "squared")
+        settings = Settings(target=target, order=order, channels=48, widths=(128,), patch=1, batch=512,
+                            learning_rate=2e-3, mixtures=10 * BUDGET["digits"],
+                            loss="log" if target == "joint" else "squared")
         state = fit(settings, encoded, progress=sys.stderr.isatty())
 
         def attack(shown, network=state.network):
@@ -197,7 +196,7 @@ def run_embedding(point: str = "embedding") -> None:
             return coder.decode(answers.clamp(-1, 1).flatten(0, 1)).unflatten(0, answers.shape[:2])
 
         name = {"original": "embedding, path", "joint": "embedding, joint"}[target]
-        attackers[name] = (attack, 20 if target == "original" else 1, state.losses[-1][1], settings.images)
+        attackers[name] = (attack, 20 if target == "original" else 1, state.losses[-1][1], settings.mixtures)
     rows, test = measure("digits", averaging, attackers, publish, coder.encode), open_images("digits")[:]
     ceiling = round(psnr(coder.decode(coder.encode(test)), test).mean().item(), 2)  # of an attack without any error
     keep([row | {"published": "embedding", "ceiling": ceiling} for row in rows], point)

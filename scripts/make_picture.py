@@ -8,21 +8,24 @@ from pathlib import Path
 import torch
 from torch.nn.functional import pad
 
-from coldavg import Player, load_network, match, protocol, score, unmix
-from coldavg.figures import show
+from coldavg import load_network, score, unmix
+from coldavg.evaluation.measuring import protocol
+from coldavg.metrics import match
+from coldavg.support.figures import show
+from coldavg.teach import Player
 
 BOOK = Path(__file__).parent.parent / "book"
 count, stops = 5, 20
 tuples, mixture = protocol("digits", 2, 100)
 recovered = unmix(mixture, load_network("digits-joint")).images
-marks = score(recovered, tuples, mixture)["psnr"].mean(1)
-middle = marks.argsort()[len(marks) // 2 - count // 2 :][:count]  # typical ones: around the median of the first 100
+decibels = score(recovered, tuples, mixture)["psnr"].mean(1)
+typical = len(decibels) // 2 - count // 2  # around the median of the first 100
+middle = decibels.argsort()[typical:][:count]
 mixture, truth = mixture[middle], tuples[middle]
 recovered = match(recovered[middle], truth)
 rows = [mixture, recovered[:, 0], recovered[:, 1]]
 figure = show(rows, labels=["published:\nthe average", "recovered\nfrom it", "recovered\nfrom it"], inches=1.0)
 figure.savefig(BOOK / "averages.png", dpi=160)
-
 
 
 def framed(two):
@@ -43,4 +46,4 @@ frames.append(framed(truth))
 labels.append("the true digits, which the network was not shown")
 player = Player(torch.stack(frames), labels, alt, scale=5, start=stops)
 (BOOK / "averages.html").write_text(player._repr_html_() + "\n")
-print("PSNR of the five:", [round(mark, 1) for mark in marks[middle].tolist()], "dB")
+print("PSNR of the five:", [round(psnr, 1) for psnr in decibels[middle].tolist()], "dB")

@@ -19,7 +19,7 @@ WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.
 ROWS = {
     "digits": ["--network none", "--network best-pair", *JOINT, *WEIGHTS,
                "--network digits-original --sampler all --steps 1 5 20",
-               *(f"--network digits-{target} --sampler all --steps 1 5 20" for target in ("added", "difference")),
+               *(f"--network digits-{target} --sampler all --steps 1 5 20" for target in ("remainder", "difference")),
                "--network digits-original --sampler all --steps 100 --count 100",
                "--network digits-original --sampler all --steps 625 --count 20",
                *(f"--k {k} --network {network}" for k in (3, 4)

@@ -19,7 +19,7 @@ import papermill
 import psutil
 import yaml
 
-from coldavg.data import data_file
+from coldavg.imagesets.named import find_source
 
 REPOSITORY = yaml.safe_load((Path(__file__).parent.parent / "_config.yml").read_text())["repository"]["url"]
 INSTALL = f"""import sys
@@ -38,7 +38,7 @@ def why_not(path: Path, several: bool) -> str:
         return "it takes minutes: run it alone"
     for name in told.get("needs", []):
         try:
-            data_file(name, "train")
+            find_source(name, "train")
         except FileNotFoundError as error:
             return str(error)
     return ""

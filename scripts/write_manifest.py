@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-from coldavg.data import write_atomically
-from coldavg.pretrained import FOLDER, read_network
+from coldavg.networks import FOLDER, read_network
+from coldavg.support.files import write_atomically
 
 entries = {}
 for file in sorted(FOLDER.glob("*.safetensors")):

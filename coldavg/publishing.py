@@ -1,11 +1,10 @@
-"""How averages are made and published: all that a publisher may do to hide more, and what noise then guarantees.
+"""How averages are made and published: all that a publisher may do to hide more.
 
 A form is one word, or several with + between them, from left to right: "noise-0.1+jpeg-50".  What is
 published is rounded to 8 bits at the end, but for "float".
 """
 
 import io
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,12 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .mixing import check_images, mix, round_to_8_bits
+from .mixing import check_images, mix
+from .support.pixels import from_8_bits, round_to_8_bits, to_8_bits
 
 
 @dataclass(frozen=True)
@@ -56,68 +54,68 @@ def treatment(low: float, high: float, whole: bool = False, before: bool = False
 
 
 @treatment(1, 32, whole=True, before=True)
-def shift(images: Tensor, pixels: float, random: np.random.Generator) -> Tensor:
+def shift(images: Tensor, pixels: float, rng: np.random.Generator) -> Tensor:
     """Each image is moved at random, by up to so many pixels down or up and right or left; edges are repeated."""
     reach, (height, width) = int(pixels), images.shape[-2:]
     moved = []
-    for image, (down, right) in zip(images, random.integers(-reach, reach + 1, (len(images), 2))):
+    for image, (down, right) in zip(images, rng.integers(-reach, reach + 1, (len(images), 2))):
         rows, columns = torch.arange(height) - int(down), torch.arange(width) - int(right)
         moved.append(image[..., rows.clamp(0, height - 1), :][..., columns.clamp(0, width - 1)])
     return torch.stack(moved)
 
 
 @treatment(1, 100, before=True)
-def weights(images: Tensor, most: float, random: np.random.Generator) -> Tensor:
+def weights(images: Tensor, most: float, rng: np.random.Generator) -> Tensor:
     """Secret mixing weights, drawn anew for each average: one image counts up to so many times as another."""
-    drawn = random.uniform(1, most, len(images))
+    drawn = rng.uniform(1, most, len(images))
     share = torch.from_numpy(drawn / drawn.mean()).to(images)  # the average of the scaled images has these weights
     return images * share.reshape(-1, 1, 1, 1)
 
 
 @treatment(0, 0)
-def png(image: Tensor, _: float, random: np.random.Generator) -> Tensor:
+def png(image: Tensor, _: float, rng: np.random.Generator) -> Tensor:
     """Rounded to 8 bits, in between."""
     return round_to_8_bits(image)
 
 
 @treatment(0.001, 10_000)
-def noise(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
+def noise(image: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
     """Gaussian noise of that standard deviation, on the scale of [-1, 1], is added to each value."""
-    return image + deviation * torch.from_numpy(random.standard_normal(image.shape)).to(image)
+    return image + deviation * torch.from_numpy(rng.standard_normal(image.shape)).to(image)
 
 
 @treatment(0.1, 100)
-def blur(image: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
+def blur(image: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
     """Gaussian blur of that standard deviation, in pixels."""
     return torch.from_numpy(gaussian_filter(image.numpy(), (0, deviation, deviation), mode="nearest"))
 
 
 @treatment(2, 64)
-def small(image: Tensor, factor: float, random: np.random.Generator) -> Tensor:
+def small(image: Tensor, factor: float, rng: np.random.Generator) -> Tensor:
     """Each side is reduced by that factor, squares of pixels being averaged, and enlarged again by repetition."""
     reduced = [max(1, round(side / factor)) for side in image.shape[-2:]]
     return interpolate(interpolate(image[None], reduced, mode="area"), image.shape[-2:], mode="nearest-exact")[0]
 
 
 @treatment(1, 8, whole=True)
-def bits(image: Tensor, count: float, random: np.random.Generator) -> Tensor:
+def bits(image: Tensor, count: float, rng: np.random.Generator) -> Tensor:
     """So many bits a value in place of 8: 2 to the power of that many levels."""
     steps = 2 ** int(count) - 1
     return ((image.clamp(-1, 1) + 1) / 2 * steps).round() / steps * 2 - 1
 
 
 @treatment(1, 95, whole=True)
-def jpeg(image: Tensor, quality: float, random: np.random.Generator) -> Tensor:
+def jpeg(image: Tensor, quality: float, rng: np.random.Generator) -> Tensor:
     """Saved as a JPEG file of that quality; colours are not subsampled."""
-    levels = ((round_to_8_bits(image) + 1) * 127.5).round().byte().movedim(0, -1).numpy()
+    levels = to_8_bits(image).movedim(0, -1).numpy()
     packed = io.BytesIO()
     Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels).save(
         packed, "JPEG", quality=int(quality), subsampling=0)
     read = np.array(Image.open(packed)).reshape(levels.shape)
-    return (torch.from_numpy(read).movedim(-1, 0).float() / 127.5 - 1).to(image)
+    return from_8_bits(torch.from_numpy(read).movedim(-1, 0)).to(image)
 
 
-def treatments(form: str) -> list[tuple[Treatment, float]]:
+def parse_form(form: str) -> list[tuple[Treatment, float]]:
     """What a form asks for, in order; ValueError, with all that there is, for any other word."""
     asked = []
     for word in form.split("+"):
@@ -140,10 +138,10 @@ def treatments(form: str) -> list[tuple[Treatment, float]]:
 
 def keeps_average(form: str) -> bool:
     """Whether what is published is the plain average, but for its rounding: then every answer must average to it."""
-    return all(each.name == "png" for each, _ in treatments(form))
+    return all(each.name == "png" for each, _ in parse_form(form))
 
 
-def random_of(seeds: Sequence[int] | None, count: int) -> list[np.random.Generator]:
+def generators(seeds: Sequence[int] | None, count: int) -> list[np.random.Generator]:
     """The random numbers of each of `count` averages: they depend on its own seed alone (None: 0, 1, 2, ...)."""
     return [np.random.Generator(np.random.Philox(key=int(seed))) for seed in (range(count) if seeds is None else seeds)]
 
@@ -151,25 +149,25 @@ def random_of(seeds: Sequence[int] | None, count: int) -> list[np.random.Generat
 def publish(mixture: Tensor, form: str = "png", seeds: Sequence[int] | None = None) -> Tensor:
     """Mixtures (..., C, H, W) in [-1, 1] as they read once published in a `form`: "png" (8 bits), "jpeg-75", ...
 
-    "float" leaves them as they are.  `seeds`: see `random_of`.  Raises ValueError for a form that is none, or
+    "float" leaves them as they are.  `seeds`: see `generators`.  Raises ValueError for a form that is none, or
     asks for what must be done before the averaging (see `release`).
     """
-    asked = treatments(form)
+    asked = parse_form(form)
     if any(each.before for each, _ in asked):
         raise ValueError(f"published {form!r} begins before the averaging; use release with the images")
     if form == "float":
         return mixture
     if asked:
         flat = mixture.reshape(-1, *mixture.shape[-3:])
-        flat = torch.stack([treated(image, asked, random) for image, random in zip(flat, random_of(seeds, len(flat)))])
+        flat = torch.stack([treat(image, asked, rng) for image, rng in zip(flat, generators(seeds, len(flat)))])
         mixture = flat.reshape(mixture.shape)
     return round_to_8_bits(mixture)
 
 
-def treated(image: Tensor, asked: list[tuple[Treatment, float]], random: np.random.Generator) -> Tensor:
+def treat(image: Tensor, asked: list[tuple[Treatment, float]], rng: np.random.Generator) -> Tensor:
     """One image, or K, after all treatments."""
     for each, amount in asked:
-        image = each.apply(image, amount, random)
+        image = each.apply(image, amount, rng)
     return image
 
 
@@ -182,7 +180,7 @@ def release(images: Tensor, form: str = "png", weights: Sequence[float] | None =
     >>> release(torch.zeros(5, 2, 1, 8, 8), "blur-1+jpeg-50").shape
     torch.Size([5, 1, 8, 8])
     """
-    asked = treatments(form)
+    asked = parse_form(form)
     before, after = ([pair for pair in asked if pair[0].before == early] for early in (True, False))
     if not before:
         return publish(mix(images, weights), form, seeds)
@@ -190,44 +188,8 @@ def release(images: Tensor, form: str = "png", weights: Sequence[float] | None =
     if weights is not None and "weights" in {each.name for each, _ in before}:
         raise ValueError(f"weights can't be both given and secret, got {list(weights)} and {form!r}; leave one out")
     averages = []
-    for tuple_, random in zip(images, random_of(seeds, len(images))):
-        changed = treated(tuple_, before, random)
+    for tuple_, rng in zip(images, generators(seeds, len(images))):
+        changed = treat(tuple_, before, rng)
         shares = torch.full((len(changed),), 1 / len(changed)) if weights is None else torch.as_tensor(weights)
-        averages.append(treated(torch.einsum("kchw,k->chw", changed, shares.to(changed)), after, random))
+        averages.append(treat(torch.einsum("kchw,k->chw", changed, shares.to(changed)), after, rng))
     return round_to_8_bits(torch.stack(averages))
-
-
-def epsilon(deviation: float, k: int, values: int, delta: float = 1e-5) -> float:
-    """The differential privacy of an average of K images with Gaussian noise: (epsilon, delta), for one image replaced.
-
-    `deviation` of the noise on [-1, 1]; `values` = C H W of an image.  Two averages that differ in one image
-    lie at most (2 / K) sqrt(values) apart; epsilon is the exact one of the Gaussian mechanism (Balle and Wang
-    2018, Theorem 8).  Small is private: 1 is a strong promise, 10 hardly one.
-
-    >>> round(epsilon(2.0, 1, 1), 2)
-    4.38
-    """
-    ratio = separation(deviation, k, values)
-
-    def excess(candidate: float) -> float:
-        inside = log_ndtr(ratio / 2 - candidate / ratio)
-        outside = candidate + log_ndtr(-ratio / 2 - candidate / ratio)
-        return math.exp(inside) - math.exp(outside) - delta
-
-    top = ratio**2 / 2 + 10 * ratio
-    return 0.0 if excess(0) <= 0 else brentq(excess, 0, top)
-
-
-def separation(deviation: float, k: int, values: int) -> float:
-    """How many standard deviations of the noise lie between two averages that differ in one image, at most."""
-    if not deviation > 0 or k < 1 or values < 1:
-        raise ValueError(f"deviation must be above 0, k and values at least 1, got {deviation}, {k} and {values}")
-    return 2 / k * math.sqrt(values) / deviation
-
-
-def best_guess(deviation: float, k: int, values: int) -> float:
-    """How often anybody at all can be right who guesses which of two images, given as candidates, is in the average.
-
-    It holds for every attack there is or will be, for the two images that are furthest apart.
-    """
-    return float(ndtr(separation(deviation, k, values) / 2))

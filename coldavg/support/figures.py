@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from .pixels import picture
+
 # Okabe and Ito's colours, told apart by colour-blind readers; one for each class of samplers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-
-def pixels(image: Tensor) -> np.ndarray:
-    """An image (C, H, W) in [-1, 1] as uint8 (H, W) if grey, (H, W, 3) if colour; values outside are clamped."""
-    array = ((image.detach().cpu().double().clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
-    return array[0] if len(array) == 1 else array.transpose(1, 2, 0)
 
 
 def show(rows: Sequence[Sequence[Tensor] | Tensor], columns: Sequence[str] = (), labels: Sequence[str] = (),
@@ -32,7 +27,7 @@ def show(rows: Sequence[Sequence[Tensor] | Tensor], columns: Sequence[str] = (),
             axis.set_xticks([]), axis.set_yticks([])
             axis.spines[:].set_visible(False)
             if j < len(row):
-                axis.imshow(pixels(row[j]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axis.imshow(picture(row[j]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             if i == 0 and j < len(columns):
                 axis.set_title(columns[j], fontsize=10)
             if i < len(captions) and j < len(captions[i]):

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .evaluate import recover
-from .metrics import interval, score
-from .mixing import TARGETS
+from ..evaluation.attackers import recover
+from ..metrics import bootstrap_interval, score
+from ..mixing import TARGETS
+from ..predictor import Network
+from ..samplers import SAME_AS, SAMPLERS, Sampler
+from ..unmixing import unmix
 from .oracle import Known
-from .samplers import SAME_AS, SAMPLERS, Network, Sampler, unmix
 
 BUILT_IN = [name for name in SAMPLERS if name not in SAME_AS]  # one name for each class, before a student adds any
 
@@ -25,7 +27,7 @@ class Finding:
         return f"{ {True: 'yes', False: 'NO ', None: '  -'}[self.holds]}  {self.words}"
 
 
-class Waves:
+class Waves(Network):
     """A predictor that knows nothing: bounded and smooth, and different at each place of the path."""
 
     k, alpha_max = 4, 1.0
@@ -42,17 +44,17 @@ def inspect(sampler: Sampler) -> list[Finding]:
 
     A step that raises an error is the one finding; NotImplementedError, the mark of a stub, goes through.
     """
-    random = torch.Generator().manual_seed(0)
-    pair = torch.rand(2, 2, 1, 6, 6, generator=random, dtype=torch.float64) * 2 - 1  # (B, K, C, H, W)
+    generator = torch.Generator().manual_seed(0)
+    pair = torch.rand(2, 2, 1, 6, 6, generator=generator, dtype=torch.float64) * 2 - 1  # (B, K, C, H, W)
     try:
-        return findings(sampler, pair)
+        return find_properties(sampler, pair)
     except NotImplementedError:  # a stub
         raise
     except Exception as error:  # a student's step may raise anything
         return [Finding(False, f"It does not run: {(str(error) or type(error).__name__).splitlines()[0]}")]
 
 
-def findings(sampler: Sampler, pair: Tensor) -> list[Finding]:
+def find_properties(sampler: Sampler, pair: Tensor) -> list[Finding]:
     mixture, rows = pair.mean(1), []
 
     def walk(target: str, steps: int = 5, given: Tensor = mixture, **more) -> Tensor:
@@ -64,45 +66,45 @@ def findings(sampler: Sampler, pair: Tensor) -> list[Finding]:
     finite = all(walk(target, k=k).isfinite().all() for target in TARGETS for k in (2, 3))
     say(bool(finite), "It runs for every target and for two and three images, and returns numbers, no NaN.",
         "It returns NaN or infinity for some target or number of images.")
-    miss = max(lost(sampler, pair, target, alpha0, steps) for target in TARGETS for alpha0 in (0.3, 0.5, 0.7)
+    miss = max(largest_error(sampler, pair, target, alpha0, steps) for target in TARGETS for alpha0 in (0.3, 0.5, 0.7)
                for steps in (1, 4, [alpha0, 0.9 * alpha0, 0.2 * alpha0, 0]))
     knows = "With a network that knows the truth it"
     say(miss < 1e-9, f"{knows} finds the truth, from any mixing weight and by any schedule.",
         f"{knows} misses the truth, by {miss:.2g} at worst.")
-    say(near(walk("original"), walk("original")), "The same seed gives the same pictures.",
+    say(equal(walk("original"), walk("original")), "The same seed gives the same pictures.",
         "The same seed gives other pictures: draw with s.generator.")
     alone = torch.cat([walk("original", given=one[None]) for one in mixture])
-    say(near(walk("original"), alone), "What it makes of one picture does not depend on the others of the batch.",
+    say(equal(walk("original"), alone), "What it makes of one picture does not depend on the others of the batch.",
         "What it makes of one picture depends on the others of the batch.")
     same = [name for name in BUILT_IN if name != sampler.name
-            and all(near(walk(target), unmix(mixture, Waves(target), name, 5).images) for target in TARGETS)]
+            and all(equal(walk(target), unmix(mixture, Waves(target), name, 5).images) for target in TARGETS)]
     say(not same, "It is new: some network tells it from every built-in sampler.",
         f"It is not new: with any network it gives what {''.join(same[:1])} gives.")
     result = unmix(mixture, Waves("original"), sampler, 5, trajectory=True)
     facts = [f"{result.calls} network calls for 5 steps: compare it at equal calls, not at equal steps.",
-             f"What it returns is {returned(result.trajectory)}."]
+             f"What it returns is {describe_end(result.trajectory)}."]
     return rows + [Finding(None, words) for words in facts]
 
 
-def lost(sampler: Sampler, pair: Tensor, target: str, alpha0: float, steps) -> float:
+def largest_error(sampler: Sampler, pair: Tensor, target: str, alpha0: float, steps) -> float:
     """The largest error of a sampler that is given a network which knows the truth."""
     mixture = (1 - alpha0) * pair[:, 0] + alpha0 * pair[:, 1]
     found = unmix(mixture, Known(pair[:, 0], pair[:, 1], target), sampler, steps, alpha0=alpha0).images
     return (found - pair).abs().max().item()
 
 
-def near(one: Tensor, other: Tensor) -> bool:
+def equal(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=0, atol=1e-9)
 
 
-def returned(trajectory: list) -> str:
+def describe_end(trajectory: list) -> str:
     """What the end of a trajectory is, in terms of the guesses on the way: five of them, equal steps."""
     guesses, end = [point.original for point in trajectory[:-1]], trajectory[-1].x
-    if near(end, guesses[0]):
+    if equal(end, guesses[0]):
         return "its first guess"
-    if near(end, guesses[-1]):
+    if equal(end, guesses[-1]):
         return "its last guess"
-    if near(end, torch.stack(guesses).mean(0)):
+    if equal(end, torch.stack(guesses).mean(0)):
         return "the mean of its guesses"
     return "neither its first guess, nor its last, nor their mean"
 
@@ -119,14 +121,14 @@ def compare(sampler: Sampler, network: Network, tuples: Tensor, mixture: Tensor,
             for name, run in runs.items()}
 
 
-def table(marks: dict[str, Tensor], mine: str) -> str:
+def format_comparison(psnrs: dict[str, Tensor], mine: str) -> str:
     """The comparison as text: means in dB and, pair by pair, by how much the sampler `mine` is ahead."""
     lines = [f"{'sampler':23} {'PSNR, dB':>8}   {mine} is ahead by (95 % of means)   on"]
-    for name, values in sorted(marks.items(), key=lambda item: -item[1].mean()):
+    for name, values in sorted(psnrs.items(), key=lambda item: -item[1].mean()):
         line = f"{name:23} {values.mean():8.2f}"
         if name != mine:
-            ahead = marks[mine] - values
-            low, high = interval(ahead[:, None])
+            ahead = psnrs[mine] - values
+            low, high = bootstrap_interval(ahead[:, None])
             line += f"   {ahead.mean():+6.2f} dB ({low:+.2f} to {high:+.2f})"
             line = f"{line:70}{100 * (ahead > 0).double().mean():3.0f} % of the pairs"
         lines.append(line)

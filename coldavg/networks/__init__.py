@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,22 +11,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from .data import write_atomically
-from .training import Settings
-from .unet import UNet
+from ..settings import Settings
+from ..support.files import write_atomically
+from ..unet import UNet
 
-FOLDER = Path(__file__).parent / "networks"
+FOLDER = Path(__file__).parent
+# What files of earlier training call by another name; a network that is trained anew no longer needs it
+EARLIER = {"images": "mixtures", "rate": "learning_rate", "added": "remainder"}
 
 
 def manifest() -> dict[str, dict]:
-    """What is known of each network in the package: file hash, settings, data, images seen, command."""
+    """What is known of each network in the package: file hash, settings, data, mixtures seen, command."""
     return json.loads((FOLDER / "networks.json").read_text())
 
 
-def save_network(network: UNet, settings: Settings, path: str | Path, **record) -> str:
+def save_network(network: UNet, path: str | Path, **record) -> str:
     """Write `network` (half precision) with its settings and `record` inside; returns the file's SHA-256."""
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
-    notes = {"settings": json.dumps(asdict(settings)), "size": json.dumps(network.size), "record": json.dumps(record)}
+    notes = {"settings": asdict(network.settings), "size": network.size, "record": record}
+    notes = {name: json.dumps(note) for name, note in notes.items()}
     content = save_tensors(tensors, metadata={"coldavg": json.dumps(notes)})
     write_atomically(Path(path), content)
     return hashlib.sha256(content).hexdigest()
@@ -79,9 +83,21 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
             raise ValueError(f"its size is {size}")
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it holds NaN or infinity")
-        network = Settings(**notes["settings"]).network(size)
+        notes = renew(notes)
+        network = UNet(Settings(**notes["settings"]), size)
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
     except (SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"network file {name} is cut short, altered or foreign ({reason}); {remedy}") from None
     return network, notes
+
+
+def renew(notes: dict) -> dict:
+    """The notes of a network file in today's words: the names of settings, a target, and the options of its command."""
+    settings = {EARLIER.get(name, name): value for name, value in notes["settings"].items()}
+    settings["target"] = EARLIER.get(settings["target"], settings["target"])
+    record = {"mixtures_seen" if name == "images" else name: value for name, value in notes["record"].items()}
+    if "command" in record:
+        record["command"] = re.sub(r"(?<=--)(images|rate)(?= )|(?<=--target )added|(?<=digits-)added",
+                                   lambda found: EARLIER[found[0]].replace("_", "-"), record["command"])
+    return notes | {"settings": settings, "record": record}

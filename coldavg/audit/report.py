@@ -1,12 +1,11 @@
 """The report of an audit: one page of HTML that needs nothing else, on a screen or on paper."""
 
-import base64
-import io
 from html import escape
 
 from matplotlib.figure import Figure
 
-from .figures import lines, show
+from ..support.figures import lines, show
+from ..support.pixels import embedded, png
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f2f2f0; --line: #c9c9c4;
@@ -58,10 +57,7 @@ def page(found: dict, cases: list[dict]) -> str:
 
 def drawing(figure: Figure, alt: str, caption: str = "") -> str:
     """A figure as part of the page."""
-    packed = io.BytesIO()
-    figure.savefig(packed, format="png", dpi=120)
-    source = base64.b64encode(packed.getvalue()).decode()
-    return (f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{source}">'
+    return (f'<figure><img alt="{escape(alt)}" src="{embedded(png(figure, dpi=120))}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>")
 
 
@@ -72,8 +68,8 @@ def table(head: list[str], body: list[list[str]]) -> str:
     return f'<div class="table"><table>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
 
 
-def told(row: dict, name: str, digits: int = 1, unit: str = "") -> str:
-    """A mark with its interval."""
+def with_interval(row: dict, name: str, digits: int = 1, unit: str = "") -> str:
+    """A score with its interval."""
     low, high = row[f"{name}_interval"]
     return f"{row[name]:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -84,7 +80,7 @@ def pictures(case: dict) -> str:
     rows = [[*truth[:k], average, *recovered[:k]] for truth, average, recovered in
             zip(case["truth"], case["published"], case["recovered"])]
     columns = ["true"] * k + ["published"] + ["recovered"] * k
-    captions = [[""] * (k + 1) + [f"{mark:.1f} dB" for mark in marks[:k]] for marks in case["psnr"]]
+    captions = [[""] * (k + 1) + [f"{psnr:.1f} dB" for psnr in psnrs[:k]] for psnrs in case["psnr"]]
     more = f" Of each average {SHOWN} images are drawn." if case["truth"].shape[1] > SHOWN else ""
     return drawing(show(rows, columns, ["most", "median", "least"], captions),
                    "True images, their average, and what was recovered from it, for three averages",
@@ -93,9 +89,9 @@ def pictures(case: dict) -> str:
 
 def numbers(rows: list[dict]) -> str:
     """PSNR, SSIM and success of the attack for each K, beside those of the averages themselves."""
-    body = [[str(row["k"]), told(row, "psnr"), told(row, "ssim", 2), told(row, "success", 0),
-             f"{row['average_psnr']:.1f} / {row['average_ssim']:.2f}", told(row, "gain"), f"{row['blind_gain']:+.1f}",
-             str(row["averages"]), RISKS[row["level"]]] for row in rows]
+    body = [[str(row["k"]), with_interval(row, "psnr"), with_interval(row, "ssim", 2), with_interval(row, "success", 0),
+             f"{row['average_psnr']:.1f} / {row['average_ssim']:.2f}", with_interval(row, "gain"),
+             f"{row['blind_gain']:+.1f}", str(row["averages"]), RISKS[row["level"]]] for row in rows]
     head = ["K", "PSNR in dB", "SSIM", "% more like the truth", "the average itself, dB / SSIM", "dB gained over it",
             "dB without looking", "averages", "risk"]
     return table(head, body) + (
@@ -126,7 +122,8 @@ def people(rows: list[dict]) -> str:
         return f"<p>Not asked: {escape(rows[0]['people_why'])}.</p>"
     head = ["K", "chance", "in the average itself", "in what was recovered", "in the true images", "identities"]
     body = [[str(row["k"]), f"{row['people']['chance']:.1f}",
-             *(told(row["people"], name) for name in ("average", "recovered", "clean")), str(row["people"]["gallery"])]
+             *(with_interval(row["people"], name) for name in ("average", "recovered", "clean")),
+             str(row["people"]["gallery"])]
             for row in asked]
     return table(head, body) + (
         '<p class="small">Rank 1 in %: how often the nearest of all identities, each shown by one <em>other</em> '
@@ -136,20 +133,20 @@ def people(rows: list[dict]) -> str:
 
 def without_network(rows: list[dict]) -> str:
     """The search among candidates."""
-    told_of = "; ".join(f"averages of {row['k']}: {told(row, 'found', 0)} %" for row in rows)
+    found_of = "; ".join(f"averages of {row['k']}: {with_interval(row, 'found', 0)} %" for row in rows)
     return (f"<p>Somebody who holds an archive of {rows[0]['archive']} images, those averaged among them, searches "
-            f"for those whose average is nearest to the published one. Found were, of the images in {escape(told_of)}. "
-            "The search takes all weights for equal. Where that is much, averaging protects nobody whose images are in "
-            "an archive.</p>")
+            f"for those whose average is nearest to the published one. Found were, of the images in {escape(found_of)}."
+            " The search takes all weights for equal. Where that is much, averaging protects nobody whose images are "
+            "in an archive.</p>")
 
 
 def attacked_by(attacker: dict) -> str:
-    """What the attacker was, and what he had to know."""
+    """What the attacker was, and had to know."""
     facts = [f"{key.replace('_', ' ')}: {value}" for key, value in attacker.items()
              if key not in ("knew", "caution") and value]
     knew = "".join(f"<li>{escape(item)}</li>" for item in attacker["knew"])
     caution = f"<p><strong>Caution:</strong> {escape(attacker['caution'])}.</p>" if attacker["caution"] else ""
-    return f"<p>{escape('; '.join(facts))}.</p><p>He had to know:</p><ul>{knew}</ul>{caution}"
+    return f"<p>{escape('; '.join(facts))}.</p><p>The attacker had to know:</p><ul>{knew}</ul>{caution}"
 
 
 def audited(plan: dict, images: dict) -> str:

@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .data import write_atomically
+from .files import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
 

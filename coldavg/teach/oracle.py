@@ -8,17 +8,17 @@ the error of a network.  K = 2.
 import torch
 from torch import Tensor
 
-from .mixing import TARGETS
+from ..mixing import check_target, say
+from ..predictor import Network
 
 
-class Oracle:
+class Oracle(Network):
     """What all exact predictors share: the target, and the bias added to the answer (a number or an image)."""
 
     k, alpha_max = 2, 1.0
 
     def __init__(self, target: str = "original", bias: float | Tensor = 0.0):
-        if target not in TARGETS:
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+        check_target(target)
         self.target, self.bias = target, bias
 
     def means(self, x: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,19 +27,18 @@ class Oracle:
 
     def __call__(self, x: Tensor, alpha: Tensor) -> Tensor:
         """The answer of a network with this target: (B, C, H, W)."""
-        original, added = (mean.to(x) for mean in self.means(x.double(), alpha.double()))
-        return {"original": original, "added": added, "difference": added - original}[self.target] + self.bias
+        return say(self.target, *(mean.to(x) for mean in self.means(x.double(), alpha.double()))) + self.bias
 
 
 class Known(Oracle):
     """Knows the two images, whatever it is shown: every sampler must return them.  Each (..., C, H, W)."""
 
-    def __init__(self, original: Tensor, added: Tensor, target: str = "original", bias: float | Tensor = 0.0):
+    def __init__(self, original: Tensor, remainder: Tensor, target: str = "original", bias: float | Tensor = 0.0):
         super().__init__(target, bias)
-        self.original, self.added = original, added
+        self.original, self.remainder = original, remainder
 
     def means(self, x: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        return self.original.expand_as(x), self.added.expand_as(x)
+        return self.original.expand_as(x), self.remainder.expand_as(x)
 
 
 class FiniteWorld(Oracle):
@@ -64,7 +63,7 @@ class FiniteWorld(Oracle):
         self.log_prior = torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, -torch.inf)
 
     def posterior(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """P(original is image i, added is image j | x_alpha): (B, N, N)."""
+        """P(original is image i, remainder is image j | x_alpha): (B, N, N)."""
         flat = self.images.flatten(1)
         inner, seen = flat @ flat.T, x.double().flatten(1) @ flat.T  # (N, N), (B, N)
         a, square = alpha.double()[:, None, None], inner.diagonal()
@@ -110,5 +109,5 @@ class GaussianWorld(Oracle):
         parts = log.flatten(1).softmax(1).reshape(log.shape)[..., None]  # (B, M, M, 1)
         pull = away * (self.spread**2 / variance)[..., None]
         original = (parts * (flat[:, None] + (1 - a)[..., None] * pull)).sum((1, 2))
-        added = (parts * (flat + a[..., None] * pull)).sum((1, 2))
-        return original.reshape(x.shape), added.reshape(x.shape)
+        remainder = (parts * (flat + a[..., None] * pull)).sum((1, 2))
+        return original.reshape(x.shape), remainder.reshape(x.shape)

@@ -27,14 +27,14 @@ class Autoencoder(nn.Module):
         return self.decoder(embeddings.flatten(1)).unflatten(1, self.shape)
 
 
-def fit_autoencoder(images: Tensor, steps: int = 3000, batch: int = 128, rate: float = 1e-3,
+def fit_autoencoder(images: Tensor, steps: int = 3000, batch: int = 128, learning_rate: float = 1e-3,
                     seed: int = 0) -> Autoencoder:
     """An Autoencoder of `images` (N, C, H, W) in [-1, 1], trained to give them back; a function of the seed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Autoencoder(tuple(images.shape[1:]))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         chosen = images[torch.randint(len(images), (batch,), generator=generator)]

@@ -1,0 +1,165 @@
+"""The attacker of an audit: a network that is there, or one that is trained against these very averages."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..batches import held_out
+from ..evaluation.attackers import recover
+from ..evaluation.averaging import PAIRS, Averaging
+from ..imagesets.opening import ImageSet
+from ..networks import load_network, manifest, read_network, save_network
+from ..publishing import keeps_average, publish
+from ..settings import Settings
+from ..support.files import write_atomically
+from ..training import Progress, fit
+from ..unet import UNet
+from .measure import measure_attack
+from .plan import Plan, describe_plan, read_plan
+
+BATCH = 64  # averages in a step, of 64 x 64 pixels; of more pixels fewer, for the memory that they need
+TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
+BLURS = (0, 0.5, 0.7, 1, 1.5, 2)  # standard deviations in pixels that an attacker tries
+
+
+class Attacker(NamedTuple):
+    """A network, the blur (pixels) by which the attacker smooths what was published, and where training began."""
+
+    network: UNet
+    blur: float = 0
+    start: str = ""
+
+
+def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[Attacker] | None]:
+    """The plan with its steps, and who attacks each averaging; none if training was stopped, or is another's."""
+    from accelerate import PartialState
+
+    if learnt is None:
+        return plan, [Attacker(load_network(plan.attacker))] * len(plan.k)
+    # plain averages are taken apart two at a time; for all others a network is trained for each K
+    wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
+    note("choosing a network to start from")
+    start = nearest_network(learnt)
+    network = load_network(start)
+    blurs = [choose_blur(network, learnt, each) for each in wanted]
+    every = [settings_for(each, plan, learnt, start, blur) for each, blur in zip(wanted, blurs)]
+    plan = plan_training(plan, out, every[0], learnt, network)
+    found = []
+    for settings, blur in zip(every, blurs):  # each network starts from the one before it
+        mixtures = settings.batch * max(1, plan.steps // len(wanted))
+        network = train_attacker(replace(settings, mixtures=mixtures), learnt, network, out, stops)
+        if network is None:
+            return plan, None
+        found.append(Attacker(network, blur, start))
+    return plan, found * (len(plan.k) // len(found)) if PartialState().is_main_process else None
+
+
+def nearest_network(images: ImageSet) -> str:
+    """The network for two in the package that takes averages of these images apart best, to start from."""
+    rows = torch.from_numpy(held_out(len(images))[1])
+    pairs = images[rows[: len(rows) // 2 * 2].reshape(-1, 2)]
+    names = [name for name, entry in manifest().items() if entry["settings"]["target"] == "joint"
+             and entry["settings"]["k"] == 2 and entry["settings"]["channels"] == images.shape[1]]
+    if not len(pairs):
+        return names[0]
+    shown = PAIRS.publish(pairs)
+    return max(names, key=lambda name: measure_attack(recover(shown, load_network(name))[0], pairs, shown)[0]["psnr"])
+
+
+def choose_blur(network: UNet, images: ImageSet, averaging: Averaging, count: int = 64) -> float:
+    """The blur (SD in pixels, 0: none) after which a network for plain averages of two gets most back.
+
+    Tried on averages of `images`, the attacker's own.  To smooth first is the simplest answer to noise; a
+    network that is then trained on smoothed averages starts from there.
+    """
+    if keeps_average(averaging.published):
+        return 0
+    tuples = images[averaging.draw(images, count)]
+    published = averaging.publish(tuples)
+    psnr = {blur: measure_attack(recover(smooth(published, blur), network, k=averaging.k)[0], tuples,
+                                 published)[0]["psnr"] for blur in BLURS}
+    return max(psnr, key=psnr.get)
+
+
+def smooth(published: Tensor, blur: float) -> Tensor:
+    """Published pictures (N, C, H, W), blurred by the attacker before anything else."""
+    return publish(published, f"blur-{blur}") if blur else published
+
+
+def smoothed_form(form: str, blur: float) -> str:
+    """The form in which the network of an attacker who smooths first sees what was published."""
+    return f"{form}+png+blur-{blur}" if blur else form
+
+
+def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str, blur: float) -> Settings:
+    """How a network is trained against this averaging, from the network `start`."""
+    pool = min(len(images), 1000) if averaging.groups == "nearest" else 0
+    batch = max(2, min(BATCH, BATCH * 64 * 64 // math.prod(images.shape[2:])))
+    return Settings(data=plan.attacker or plan.data, target="joint", k=averaging.k, order="random", loss="log",
+                    published=smoothed_form(averaging.published, blur), weights=averaging.weights, pool=pool,
+                    flips=images.flips, channels=images.shape[1], widths=manifest()[start]["settings"]["widths"],
+                    batch=batch, learning_rate=1e-3, seed=plan.seed)
+
+
+def plan_training(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: UNet) -> Plan:
+    """The plan with its steps: as given, as this folder's audit began with them, or as the speed allows."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    file, begun = out / "plan.json", read_plan(plan, images.sha256, out / "plan.json")
+    if begun is not None:
+        return begun
+    steps = plan.steps
+    if steps is None:
+        trial = fit(replace(settings, mixtures=settings.batch * TRIAL), images, progress=False, start=start)
+        seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
+        steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
+    if PartialState().is_main_process:
+        note(f"{steps} steps of training")
+        write_atomically(file, json.dumps({"asked": describe_plan(plan, images.sha256), "steps": steps}).encode())
+    return replace(plan, steps=steps)
+
+
+def note(text: str) -> None:
+    """Say what goes on, in the first process alone."""
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        print(text, file=sys.stderr, flush=True)
+
+
+def train_attacker(settings: Settings, images: ImageSet, start: UNet, out: Path, stops: list) -> UNet | None:
+    """The network that lies in `out`, or is trained there now, from its checkpoint if it has one; none if stopped."""
+    file = out / f"attacker-{settings.k}.safetensors"
+    if file.exists():
+        try:
+            return read_network(file.read_bytes(), file.name)[0].eval()
+        except ValueError:
+            raise ValueError(f"{str(file)!r} is cut short or altered; delete it, and start the audit again") from None
+    state: Progress = fit(settings, images, callback=lambda state: bool(stops), folder=file.with_suffix(""),
+                          start=start)
+    if not state.main or state.done < 1:  # the other processes go on, for they share the next training too
+        return None if state.main else state.network
+    save_network(state.network, file, seconds=round(state.losses[-1][1]), precision=state.precision,
+                 device=state.device)
+    for left in file.with_suffix("").glob("checkpoint*"):
+        left.unlink()
+    return read_network(file.read_bytes(), str(file))[0].eval()  # in half precision, as anybody will load it
+
+
+def attack_with(attacker: Attacker, averaging: Averaging) -> Callable[[Tensor], Tensor]:
+    """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
+    def attack(published: Tensor) -> Tensor:
+        recovered, _ = recover(smooth(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
+                               averaging.weights, 50, sys.stderr.isatty())
+        grey = (published == published[:, :1]).all()  # then so are the images, whatever a network for colour says
+        return recovered.mean(2, keepdim=True).expand_as(recovered) if grey else recovered
+
+    return attack

@@ -1,0 +1,83 @@
+"""What an attack got back, in numbers and in pictures: one way for audits and for the measured defences."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..evaluation.archive import search, which_found
+from ..evaluation.averaging import Averaging
+from ..imagesets.opening import ImageSet
+from ..metrics import match, psnr, score_matched, ssim, summarise
+from ..support.pixels import round_to_8_bits
+
+CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
+VALUES = 50_000_000  # that they may hold together
+MEAN_OF = 400  # images that the mean image is taken over
+
+
+def measure_attack(recovered: Tensor, tuples: Tensor, published: Tensor) -> tuple[dict, Tensor]:
+    """How much came back, as numbers for a row, and the recovered images in the order of the truth.
+
+    `recovered` and `tuples` (N, K, C, H, W), `published` (N, C, H, W).  The numbers are those of `score`, as
+    `summarise` gives them.
+    """
+    matched = match(round_to_8_bits(recovered), tuples)
+    return summarise(score_matched(matched, tuples, published)), matched
+
+
+def measure_search(published: Tensor, candidates: Tensor, indices: Tensor) -> dict:
+    """The share (%) of the images `indices` (N, K) that a search among `candidates` (M, C, H, W) finds."""
+    return summarise({"found": which_found(search(published, candidates, indices.shape[1]), indices)})
+
+
+def attack_averages(averaging: Averaging, attack: Callable[[Tensor], Tensor], audited: ImageSet,
+                    learnt: ImageSet | None, count: int, seed: int) -> tuple[dict, dict]:
+    """A row of results, and pictures of the case of which most came back, of the median, and of the least.
+
+    `count` averages of `audited` images are made and attacked; `learnt` are the attacker's own images, if there
+    are any.  ValueError if the images give fewer than two averages.
+    """
+    indices = averaging.draw(audited, count, seed)
+    if len(indices) < 2:
+        raise ValueError(f"data {audited.name!r} give {len(indices)} average(s) of {averaging.k}, an audit needs 2; "
+                         "add images")
+    tuples, started = audited[indices], time.perf_counter()
+    published = averaging.publish(tuples, seed)
+    recovered = attack(published)
+    row, matched = measure_attack(recovered, tuples, published)
+    likeness = ssim(published.repeat_interleave(averaging.k, 0), tuples.flatten(0, 1)).reshape(len(indices), -1)
+    row = {"k": averaging.k, "averages": len(indices), "blind_gain": blind_gain(recovered, tuples, published, learnt),
+           **row, "median_average_ssim": round(likeness.amax(1).median().item(), 4)}
+    row |= search_in_archive(averaging, published, indices, audited)
+    row["seconds"] = round(time.perf_counter() - started, 1)
+    return row, choose_cases(matched, tuples, published)
+
+
+def blind_gain(recovered: Tensor, tuples: Tensor, published: Tensor, learnt: ImageSet | None) -> float:
+    """What closed eyes gain over the average (dB): another average's answer moved onto this one, or the mean image."""
+    moved = (recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None]
+    usual = recovered.mean((0, 1)) if learnt is None else learnt[:MEAN_OF].mean(0)
+    return max(measure_attack(answer, tuples, published)[0]["gain"] for answer in (moved, usual.expand_as(tuples)))
+
+
+def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, audited: ImageSet) -> dict:
+    """The search among an archive that holds all averaged images, and others: {"found", its interval, "archive"}."""
+    first = indices.unique()
+    others = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
+    largest = max(min(CANDIDATES, VALUES // published[0].numel()), len(first))
+    archive = torch.cat([first, others])[:largest]
+    places = torch.empty(len(audited), dtype=torch.long).scatter(0, archive, torch.arange(len(archive)))
+    candidates = averaging.as_published(audited[archive])
+    return measure_search(published, candidates, places[indices]) | {"archive": len(archive)}
+
+
+def choose_cases(matched: Tensor, tuples: Tensor, published: Tensor) -> dict[str, Tensor]:
+    """The pictures of three averages: the one of which most came back, by SSIM, the median, and the least."""
+    similarity = ssim(matched.flatten(0, 1), tuples.flatten(0, 1)).reshape(len(tuples), -1).mean(1)
+    order = similarity.argsort(descending=True)
+    chosen = order[[0, len(order) // 2, -1]]
+    return {"truth": tuples[chosen], "published": published[chosen], "recovered": matched[chosen],
+            "psnr": torch.stack([psnr(matched[one], tuples[one]) for one in chosen])}

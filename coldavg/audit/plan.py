@@ -1,0 +1,86 @@
+"""The plan of an audit: which images, how they are averaged, who attacks, and for how long."""
+
+import json
+import math
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..evaluation.averaging import Averaging
+from ..networks import manifest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audit is to do.  The same plan with the same `steps` gives the same numbers on the same kind of machine.
+
+    `data`: a folder, zip or named set, sub-folders are identities.  `k`: one number of images in an average,
+    or several; with `weights`, `groups` and `published` as in `Averaging`.  `size`: the side in pixels to which
+    images are reduced (None: 64, or that of the network).  `attacker`: "" trains on a part of the images, the
+    training split; or a network by name or file; or another folder of similar images to train on.  `minutes`
+    of training, all K together, are turned into steps unless `steps` are given.  `count`: the averages that
+    are attacked.
+    """
+
+    data: str
+    k: tuple[int, ...] = (2,)
+    weights: tuple[float, ...] | None = None
+    groups: str = "random"
+    published: str = "png"
+    size: int | None = None
+    attacker: str = ""
+    minutes: float = 10
+    steps: int | None = None
+    count: int = 200
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.k or len(set(self.k)) < len(self.k):
+            raise ValueError(f"k must be one or more different numbers, got {self.k}")
+        if not 0 < self.minutes < math.inf or (self.steps is not None and self.steps < 1) or self.count < 2:
+            raise ValueError("minutes must be above 0, steps at least 1 and count at least 2, got "
+                             f"{self.minutes}, {self.steps} and {self.count}")
+        _ = self.averagings  # what can't be shows now
+
+    @property
+    def averagings(self) -> list[Averaging]:
+        """One for each K."""
+        return [Averaging(k, self.weights, self.groups, self.published) for k in self.k]
+
+    @property
+    def given(self) -> bool:
+        """Whether the attacker is a network that is there already."""
+        return self.attacker in manifest() or self.attacker.endswith(".safetensors")
+
+    def command(self) -> str:
+        """The command that gives the same numbers again."""
+        words = ["coldavg", "audit", self.data]
+        for name, value in asdict(self).items():
+            usual = Plan.__dataclass_fields__[name].default
+            if name not in ("data", "minutes") and value != usual:
+                words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        return shlex.join([*words, "--out", "again"])
+
+
+def read_plan(plan: Plan, sha256: str, file: Path) -> Plan | None:
+    """The plan with the steps that an audit of these images, begun before, wrote into `file`; None if there is none.
+
+    `sha256` is that of the images learned from.  ValueError if the file is damaged, or holds another plan.
+    """
+    asked = describe_plan(plan, sha256)
+    try:
+        if not file.exists():
+            return None
+        held = json.loads(file.read_text())
+        if held["asked"] == asked:
+            return replace(plan, steps=held["steps"])
+        other = "; ".join(f"{name} was {held['asked'].get(name)!r}, now {value!r}" for name, value in asked.items()
+                          if held["asked"].get(name) != value)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(f"{str(file)!r} is damaged; delete it, or choose another --out") from None
+    raise ValueError(f"--out {str(file.parent)!r} holds another audit ({other}); choose another folder")
+
+
+def describe_plan(plan: Plan, sha256: str) -> dict:
+    """The plan as JSON gives it back."""
+    return json.loads(json.dumps(asdict(plan) | {"sha256": sha256}))

@@ -1,0 +1,134 @@
+"""Is my averaging safe?  Attack averages of one's own images, and say what came back."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..evaluation.averaging import Averaging
+from ..evaluation.rows import stamp_of
+from ..imagesets.named import SETS
+from ..imagesets.opening import ImageSet, open_images
+from ..networks import load_network, manifest
+from ..support.files import list_names, write_atomically
+from .attacker import Attacker, attack_with, find_attackers, note
+from .measure import attack_averages
+from .people import choose_recogniser, find_people
+from .plan import Plan
+from .report import page
+from .verdict import VERDICTS, judge
+
+FEWEST = 20  # images that an attacker can learn from
+
+
+def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
+    """Run `plan` in the folder `out`, and write report.html and report.json there; returns what is in the latter.
+
+    Stopped at any time, the same plan goes on where it was.  `stops`: training ends, to be gone on with, once it
+    holds anything; then, and in all processes but the first, None comes back.  Raises ValueError or OSError.
+    """
+    audited, learnt = open_both(plan)
+    out.mkdir(parents=True, exist_ok=True)
+    plan, attackers = find_attackers(plan, learnt, out, stops if stops is not None else [])
+    if attackers is None:
+        return None
+    cases, results = [], []
+    for averaging, attacker in zip(plan.averagings, attackers):
+        attack = attack_with(attacker, averaging)
+        note(f"attacking averages of {averaging.k}")
+        row, case = attack_averages(averaging, attack, audited, learnt, plan.count, plan.seed)
+        row |= ask_for_people(averaging, attack, audited, learnt, plan)
+        level, sentence = judge(row, plan.steps)
+        results.append(row | {"level": level, "sentence": sentence})
+        cases.append(case)
+    worst = min(results, key=lambda row: list(VERDICTS).index(row["level"]))  # of all K
+    found = {
+        "verdict": {"level": worst["level"], "sentence": worst["sentence"]}, "plan": asdict(plan),
+        "images": describe_images(audited, plan), "attacker": describe_attacker(plan, learnt, attackers[0]),
+        "results": results, "command": plan.command(),
+        "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    write_atomically(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_atomically(out / "report.html", page(found, cases).encode())
+    return found
+
+
+def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
+    """The audited images, and those that the attacker learns from, if there is a training; none is in both."""
+    size, channels = plan.size or 64, None
+    if plan.given:
+        network = load_network(plan.attacker)
+        size, channels = plan.size or (network.size or (64,))[0], network.channels
+        split = "test" if plan.data in SETS else "all"  # the networks of the package know the training splits
+        audited, learnt = open_images(plan.data, split, size, channels), None
+    elif plan.attacker:
+        audited = open_images(plan.data, "all", size)
+        learnt = open_images(plan.attacker, "all", size, audited.shape[1])
+        audited = without(audited, learnt)
+    else:
+        audited, learnt = (open_images(plan.data, split, size) for split in ("test", "train"))
+    fewest = max(plan.k) + 1
+    if len(audited) < fewest:
+        raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
+                         f"need at least {fewest}; add images (doubles of those that the attacker has are left out)")
+    if learnt is not None and len(learnt) < max(FEWEST, fewest):
+        raise ValueError(f"attacker must have at least {max(FEWEST, fewest)} images to learn from, got {len(learnt)}; "
+                         "add images, or name a network, or a folder of similar ones, as --attacker")
+    some = audited[: min(len(audited), 100)]
+    if (some - some[0]).abs().max() < 2 / 255:
+        raise ValueError(f"data {plan.data!r} hold images that are all alike: each average is that image, nothing is "
+                         "hidden; audit images that differ")
+    return audited, learnt
+
+
+def without(images: ImageSet, others: ImageSet) -> ImageSet:
+    """`images` less those whose very pixels stand in `others`."""
+    known = {sha256(others.pixels[row].tobytes()).digest() for row in others.rows}
+    kept = np.array([sha256(images.pixels[row].tobytes()).digest() not in known for row in images.rows], dtype=bool)
+    return replace(images, rows=images.rows[kept], identities=images.identities[kept])
+
+
+def ask_for_people(averaging: Averaging, attack: Callable[[Tensor], Tensor], audited: ImageSet,
+                   learnt: ImageSet | None, plan: Plan) -> dict:
+    """Whether identities are found by *other* images of theirs: {"people": scores}, or why that can't be asked."""
+    if len(np.unique(audited.identities)) == len(audited):
+        return {"people": None, "people_why": "each image is an identity of its own; put those of one person, or "
+                                              "thing, into a sub-folder"}
+    try:
+        name, recogniser = choose_recogniser(learnt if learnt is not None else audited, learnt is not None)
+        found = find_people(audited, averaging, attack, recogniser,
+                            max(10, plan.count // averaging.k), plan.seed)
+    except ValueError as error:
+        return {"people": None, "people_why": str(error)}
+    return {"people": {"recogniser": name, **found}}
+
+
+def describe_images(images: ImageSet, plan: Plan) -> dict:
+    """What the report says of the audited images."""
+    _, channels, height, width = images.shape
+    return {"source": Path(plan.data).name, "sha256": images.sha256, "audited": len(images),
+            "identities": len(np.unique(images.identities)), "sizes": images.sizes, "used": [width, height],
+            "channels": channels, "reduced": max(images.sizes[1]) > max(width, height),
+            "broken": list_names(images.broken) if images.broken else ""}
+
+
+def describe_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) -> dict:
+    """What the attacker was, and had to know."""
+    knew = ["how many images were averaged", "the mixing weights" if plan.weights else "that all weights are equal",
+            "how the averages were formed and published"]
+    if learnt is None:
+        known = manifest().get(plan.attacker, {})
+        return {"kind": "a network that was there already", "name": Path(plan.attacker).name,
+                "trained_on": known.get("settings", {}).get("data", "what its file says"), "knew": knew,
+                "caution": "" if plan.data in SETS else "images of yours that it was trained on, if there are any, "
+                                                        "look more at risk than others"}
+    source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
+    return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "k": attacker.network.k,
+            "begun_with": attacker.start, "smooths_first_by_pixels": attacker.blur, "caution": "",
+            "knew": [*knew, f"{len(learnt)} other images of the same kind"]}

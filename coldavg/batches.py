@@ -1,0 +1,68 @@
+"""What a network is trained on: batch number n, a function of the seed and n alone."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .imagesets.opening import ImageSet
+from .imagesets.tuples import alike_tuples, thumbnails
+from .mixing import brightest_first, on_path, remainder_of
+from .publishing import release
+from .settings import Settings
+
+
+@cache
+def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of `count` training images, those to draw from and those held out for checks: a tenth, at most 64."""
+    checked = np.linspace(0, count - 1, min(64, count // 10)).astype(int)
+    return np.setdiff1d(np.arange(count), checked), checked
+
+
+def draw(images: Tensor | ImageSet, settings: Settings, step: int,
+         mine: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch number `step`: tuples (B, K, C, H, W) in the order of the settings, what the network gets, alphas (B,).
+
+    A path network gets a point of the path, a joint one what was published, both (B, C, H, W).  All is a
+    function of the seed and `step` (Philox, a generator that counts), whatever was drawn before: a run can
+    stop and go on, and processes that share a batch each take their part, `mine`.
+    """
+    rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, step]))
+    k = settings.k if settings.target == "joint" else int(rng.integers(2, settings.k + 1))
+    drawn, _ = held_out(len(images))
+    indices = draw_alike(images, settings, rng) if settings.pool else draw_different(len(drawn), k, settings.batch, rng)
+    alpha = settings.alpha_max * (1 - rng.random(settings.batch))  # never 0
+    alpha[: round(settings.at_start * settings.batch)] = (k - 1) / k
+    mirrored = torch.from_numpy(rng.random((settings.batch, k)) < 0.5)[mine]
+    tuples, alpha = images[torch.from_numpy(drawn[indices])[mine]], torch.from_numpy(alpha).float()[mine]
+    if settings.flips:
+        tuples = torch.where(mirrored[:, :, None, None, None], tuples.flip(-1), tuples)
+    if settings.order == "brightest":
+        tuples = brightest_first(tuples)
+    if settings.target == "joint":
+        seeds = [settings.seed << 64 | step + 1 << 32 | row for row in range(settings.batch)][mine]
+        return tuples, release(tuples, settings.published, settings.weights, seeds), alpha
+    return tuples, on_path(tuples[:, 0], remainder_of(tuples), alpha[:, None, None, None]), alpha
+
+
+def draw_different(count: int, k: int, batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices (batch, k) into `count` images, all of a tuple different."""
+    first = rng.integers(count, size=(batch, 1))
+    gap = (count - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap further on
+    further = rng.integers(1, gap + 1, size=(batch, k - 1)) + gap * np.arange(k - 1)
+    return np.hstack([first, (first + further) % count])
+
+
+def draw_alike(images: Tensor | ImageSet, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Indices into the images to draw from: tuples as a publisher forms them who groups like with like."""
+    drawn, _ = held_out(len(images))
+    size, rows = min(settings.pool, len(drawn)), []
+    while len(rows) < settings.batch:  # a pool, and if need be another
+        chosen = rng.permutation(len(drawn))[:size]
+        identities = getattr(images, "identities", np.arange(len(images)))[drawn[chosen]]
+        groups = alike_tuples(thumbnails(images, drawn[chosen]), settings.k, settings.batch - len(rows), identities)
+        if not len(groups):
+            raise ValueError(f"pool {settings.pool} gives no tuple of {settings.k} identities; draw from a larger one")
+        rows += chosen[groups].tolist()
+    return np.array(rows)

@@ -1,0 +1,57 @@
+"""coldavg evaluate: score a network by the protocol; one row for each sampler and number of steps."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ..evaluation.attackers import NO_NETWORK
+from ..evaluation.averaging import Averaging
+from ..evaluation.measuring import evaluate
+from ..evaluation.reidentification import reidentify
+from ..evaluation.rows import merge_rows, read_rows
+from ..networks import load_network
+from ..samplers import SAME_AS, SAMPLERS
+from ..unmixing import find_sampler
+from . import numbers
+
+
+def add_options(p: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    p.add_argument("--network", default="none", help="a name, a file, none or best-pair")
+    p.add_argument("--data", default="digits", help="the image set; its test split is used")
+    p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all; flips, for joint networks")
+    p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
+    p.add_argument("--k", type=int, default=2, help="images in a mixture")
+    p.add_argument("--count", type=int, default=1000, help="test tuples")
+    p.add_argument("--published", default="png", help="in what form: png, float, jpeg-75, noise-0.1, ...")
+    p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
+    p.add_argument("--told", type=numbers(float), help="the weights that the attacker believes in (default: the true)")
+    p.add_argument("--reidentify", action="store_true", help="ask a face recogniser, with other photographs")
+    p.add_argument("--out", type=Path, help="a JSON file of rows; a row of the same setting is replaced")
+    p.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """coldavg evaluate: one row for each sampler and number of steps."""
+    names = [name for name in SAMPLERS if name not in SAME_AS] if options.sampler == ["all"] else options.sampler
+    averaging = Averaging(options.k, options.weights, published=options.published)
+    if options.out is not None:
+        read_rows(options.out)  # what can't be added to shows now, not at the end
+    if options.network in NO_NETWORK:
+        settings = [("cold", 1)]  # no sampler
+    elif load_network(options.network).target == "joint":
+        settings = [(name, 1) for name in dict.fromkeys("flips" if name == "flips" else "joint" for name in names)]
+    else:
+        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
+        settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
+    for name, steps in settings:
+        if options.reidentify:
+            rows = reidentify(options.network, options.data, name, steps, options.count, sys.stderr.isatty())
+        else:
+            rows = [evaluate(options.network, options.data, averaging, name, steps, options.count, options.told,
+                             sys.stderr.isatty())]
+        for row in rows:
+            print(json.dumps(row))
+        if options.out is not None:
+            merge_rows(rows, options.out)

@@ -1,0 +1,88 @@
+"""One stamped row of results for a network, a sampler and an image set, by the protocol of the book."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..imagesets.opening import open_images
+from ..imagesets.tuples import draw_tuples
+from ..metrics import score, summarise
+from ..mixing import brightest_first
+from ..publishing import release
+from .archive import search
+from .attackers import NO_NETWORK, open_attacker, recover
+from .averaging import PAIRS, Averaging
+from .rows import stamp
+
+CANDIDATES = 5000  # training images among which "best-pair" searches
+
+
+def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
+             weights: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
+    """The protocol's test tuples (count, k, C, H, W), brightest first, and their mixtures (count, C, H, W).
+
+    The mixtures are `published` as "png" (8 bits), "float" (as they are), "jpeg-75" (any quality) or in any
+    other form of `release`.  With "flowers+faces" for `data`, the images of a tuple come from the two sets in
+    turn, by the tuples of the first.
+
+    >>> tuples, mixtures = protocol("digits", k=3, count=10)
+    >>> tuples.shape, mixtures.shape
+    (torch.Size([10, 3, 1, 28, 28]), torch.Size([10, 1, 28, 28]))
+    """
+    sets = [open_images(name, "test") for name in data.split("+")]
+    people = sets[0].identities if len(sets) == 1 else None
+    indices = draw_tuples(min(len(images) for images in sets), k, count, identities=people)
+    tuples = brightest_first(torch.stack([sets[i % len(sets)][indices[:, i]] for i in range(k)], 1))
+    return tuples, release(tuples, published, weights)
+
+
+def evaluate(network: str = "none", data: str = "digits", averaging: Averaging = PAIRS, sampler: str = "cold",
+             steps: int = 20, count: int = 1000, told: Sequence[float] | None = None, progress: bool = False) -> dict:
+    """A row of results: mean PSNR (dB), SSIM and success rate (%), each with its 95 % interval, and the stamp.
+
+    `network` is a name or a file (see `load_network`), "none" (the average itself, K times) or "best-pair"
+    (the best of all pairs of 5,000 seeded training images).  `sampler` serves path networks; for a joint one
+    "flips" averages over mirror images.  `told` are the weights that the attacker takes those of the
+    `averaging` for (None: the true ones).  The network sees the mixtures alone.  `seconds` is the time per
+    mixture; `command` gives the row again.  Raises ValueError for what can't be attacked so.
+    """
+    if averaging.groups != "random":
+        raise ValueError(f"groups must be random, as the protocol draws them, got {averaging.groups!r}")
+    k, weights = averaging.k, averaging.weights
+    told = weights if told is None else told
+    tuples, mixture = protocol(data, k, count, averaging.published, weights)
+    start, calls = time.perf_counter(), 0
+    if network == "none":
+        recovered, sampler = mixture[:, None].expand_as(tuples), NO_NETWORK[network]
+    elif network == "best-pair":
+        if k != 2 or told is not None:
+            raise ValueError("best-pair searches pairs of equal weights; leave k and weights out")
+        images = open_images(data, "train")
+        candidates = images[np.random.RandomState(0).permutation(len(images))[:CANDIDATES]]
+        recovered, sampler = candidates[search(mixture, candidates, 2)], NO_NETWORK[network]
+    else:
+        attacker, sampler = open_attacker(network, sampler)
+        recovered, calls = recover(mixture, attacker, sampler, steps, k, told, progress=progress)
+    seconds = (time.perf_counter() - start) / count
+    row = {"data": data, "k": k, "weights": weights and list(weights), "told": told and list(told),
+           "published": averaging.published, "network": Path(network).stem, "sampler": sampler, "calls": calls,
+           "tuples": count, "seconds": round(seconds, 5)}
+    scores = score(recovered, tuples, mixture)
+    row |= summarise({name: scores[name] for name in ("psnr", "ssim", "success")})
+    return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
+
+
+def command(row: dict, network: str, steps: int) -> str:
+    """The command line that gives `row` again."""
+    words = ["coldavg evaluate", f"--network {shlex.quote(network)}", f"--data {shlex.quote(row['data'])}"]
+    if row["calls"] and row["sampler"] != "joint":
+        words += [f"--sampler {row['sampler']}"] + [f"--steps {steps}"] * (row["sampler"] != "flips")
+    words += [f"--{name} {','.join(map(str, row[name]))}" for name in ("weights", "told") if row[name]]
+    usual = {"k": 2, "tuples": 1000, "published": "png"}
+    words += [f"--{'count' if name == 'tuples' else name} {row[name]}" for name in usual if row[name] != usual[name]]
+    return " ".join(words)

@@ -1,0 +1,44 @@
+"""What takes mixtures apart asks something: a network, or in small worlds an exact predictor.  Here is how."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(Protocol):
+    """All that `unmix` asks of a network, be it a UNet or an exact predictor; a subclass inherits the defaults.
+
+    `target` is "original", "remainder", "difference" (path networks) or "joint"; `k` the images in a
+    mixture (path: at most); `alpha_max` the largest alpha that it serves.  `channels` of its images (None:
+    any); `calls` of the network for one answer (an ensemble makes several).  Of a joint network: `weights`,
+    the mixing weights that it was trained on (None: equal), and `exact`, whether its answers must re-mix to
+    what it is given.
+    """
+
+    target: str
+    k: int
+    alpha_max: float
+    channels: int | None = None
+    calls: int = 1
+    weights: tuple[float, ...] | None = None
+    exact: bool = True
+
+    def __call__(self, x: Tensor, alpha: Tensor) -> Tensor:
+        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint"."""
+        ...
+
+
+def check_network(network: Network) -> None:
+    """TypeError, naming what is missing, if `network` is not what `Network` says."""
+    missing = [name for name in Network.__annotations__ if not hasattr(network, name)]
+    if missing or not callable(network):
+        raise TypeError(f"network must be a network, as load_network returns, got {type(network).__name__} without "
+                        f"{', '.join(missing) or '__call__'}; see coldavg.predictor.Network")
+
+
+def ask(network: Network, x: Tensor, alpha: float) -> Tensor:
+    """One call of `network` for a batch x (B, C, H, W) at one alpha, in its own precision and on its device."""
+    parameter = next(network.parameters(), x) if isinstance(network, nn.Module) else x
+    answer = network(x.to(parameter), torch.full((len(x),), alpha, dtype=parameter.dtype, device=parameter.device))
+    return answer.to(x)

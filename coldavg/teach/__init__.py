@@ -1,0 +1,10 @@
+"""What the chapters share: players, widgets, exercises, exact predictors, the sampler workshop."""
+
+from .exercises import attempt
+from .oracle import FiniteWorld, GaussianWorld, Known
+from .player import Player, swipe
+from .tiles import half_difference, rank_correlation, tile
+from .widgets import explorer, mixing_explorer, sampler_explorer
+
+__all__ = ["FiniteWorld", "GaussianWorld", "Known", "Player", "attempt", "explorer", "half_difference",
+           "mixing_explorer", "rank_correlation", "sampler_explorer", "swipe", "tile"]
