@@ -4,7 +4,7 @@
     s.x           x_a      where the step starts
     s.a, s.b      a, b     it goes from weight a of the remainder to weight b < a
     s.original    x^_1     the guess at the image being recovered
-    s.added       r^       the guess at the remainder
+    s.remainder   r^       the guess at the remainder
     s.mixture     m        the superimposed image, at alpha_0 on the path
     s.alpha0      alpha_0  1 - w_1
 

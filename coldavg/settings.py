@@ -54,7 +54,8 @@ class Settings:
                 raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if not 2 <= self.k <= MOST[self.target == "joint"]:
             raise ValueError(f"k must be from 2 to {MOST[False]}, of a joint network to {MOST[True]}, got {self.k}")
-        if self.target != "joint" and not (self.exact and self.weights is None and self.pool == 0):
+        exact = self.exact  # for any target: a form that is none is a ValueError
+        if self.target != "joint" and not (exact and self.weights is None and self.pool == 0):
             raise ValueError(f"target must be 'joint' for published {self.published!r}, weights {self.weights} and "
                              f"pool {self.pool}, got {self.target!r}; path networks learn plain averages")
         if self.pool and self.pool < self.k:
