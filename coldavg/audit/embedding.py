@@ -21,9 +21,11 @@ class Autoencoder(nn.Module):
                                      nn.Linear(width, values))
 
     def encode(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) as embeddings (B, D, 1, 1)."""
         return self.encoder(images)[..., None, None]
 
     def decode(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, D, 1, 1) as images (B, C, H, W)."""
         return self.decoder(embeddings.flatten(1)).unflatten(1, self.shape)
 
 

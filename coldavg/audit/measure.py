@@ -69,9 +69,9 @@ def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, 
     others = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
     largest = max(min(CANDIDATES, VALUES // published[0].numel()), len(first))
     archive = torch.cat([first, others])[:largest]
-    places = torch.empty(len(audited), dtype=torch.long).scatter(0, archive, torch.arange(len(archive)))
+    positions = torch.empty(len(audited), dtype=torch.long).scatter(0, archive, torch.arange(len(archive)))
     candidates = averaging.as_published(audited[archive])
-    return measure_search(published, candidates, places[indices]) | {"archive": len(archive)}
+    return measure_search(published, candidates, positions[indices]) | {"archive": len(archive)}
 
 
 def choose_cases(matched: Tensor, tuples: Tensor, published: Tensor) -> dict[str, Tensor]:

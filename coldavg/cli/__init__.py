@@ -58,6 +58,7 @@ class Parser(argparse.ArgumentParser):
     """argparse, but an error is one line."""
 
     def error(self, message: str):
+        """Say the message in one line, and exit with code 2."""
         raise SystemExit(say(f"{message}; see {self.prog} --help"))
 
 

@@ -95,10 +95,10 @@ def find_source(data: str | Path, split: str = "test", fetch: bool = False) -> P
     if known.name == "digits" or (known.name, split) == ("digits-full", "test"):
         return BUNDLED
     check_declared(known)
-    places = [cache_folder() / known.cached]
+    files = [cache_folder() / known.cached]
     if os.environ.get("COLDAVG_DATA"):
-        places.insert(0, Path(os.environ["COLDAVG_DATA"]) / known.local)
-    for file in places:
+        files.insert(0, Path(os.environ["COLDAVG_DATA"]) / known.local)
+    for file in files:
         if file.is_file():
             return file
     if fetch and DECLARED not in os.environ:

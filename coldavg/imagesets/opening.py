@@ -108,6 +108,7 @@ def load(data: str | Path = "digits", split: str = "test", size: int = 64, chann
 
 @cache
 def whole(images: ImageSet) -> Tensor:
+    """All images of a set, kept; a warning names the files that were skipped."""
     if images.broken:
         warnings.warn(f"skipped {list_names(images.broken)} in {str(images.source)!r}: can't be read", stacklevel=3)
     return images[:]
