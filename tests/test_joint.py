@@ -1,56 +1,21 @@
-"""The loss that is blind to order, aligned ensembles, and matching."""
-
-from itertools import permutations
+"""Joint networks: projected answers, aligned ensembles, two images at a time."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldavg import FlipEnsemble, Settings, load_network, match, mix, order_blind_loss, psnr, unmix
-from coldavg.evaluate import protocol, recover
-from coldavg.joint import LAPS, align
-from coldavg.metrics import score
+from coldavg import Settings, UNet, load_network, mix, score, unmix
+from coldavg.evaluation import protocol, recover
+from coldavg.joint import LAPS, FlipEnsemble, split
+from coldavg.predictor import Network
 
 
 def images(k, seed, b=3):
     return torch.rand(b, k, 1, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
 
 
-@given(st.integers(2, 4), st.integers(0, 1000))
-def test_the_loss_is_the_least_over_all_orders(k, seed):
-    answers, truth = images(k, seed), images(k, seed + 1)
-    least = [min((answer[list(order)] - true).square().mean() for order in permutations(range(k)))
-             for answer, true in zip(answers, truth)]
-    torch.testing.assert_close(order_blind_loss(answers, truth), torch.stack(least).mean())
-
-
-@given(st.integers(2, 4), st.integers(0, 1000))
-def test_order_does_not_matter_to_loss_alignment_and_matching(k, seed):
-    truth = images(k, seed)
-    order = torch.randperm(k, generator=torch.Generator().manual_seed(seed))
-    assert order_blind_loss(truth[:, order], truth) == 0
-    torch.testing.assert_close(align(truth[:, order], truth), truth)
-    torch.testing.assert_close(match(truth[:, order], truth), truth)
-
-
-def test_for_two_the_loss_is_that_of_the_half_difference_up_to_sign():
-    truth = images(2, 0)
-    mixture, half = mix(truth), (truth[:, 0] - truth[:, 1]) / 2
-    guess = images(2, 1)[:, 0]
-    answers = torch.stack([mixture + guess, mixture - guess], 1)
-    by_sign = torch.minimum((guess - half).square().flatten(1).mean(1), (guess + half).square().flatten(1).mean(1))
-    torch.testing.assert_close(order_blind_loss(answers, truth), by_sign.mean())
-
-
-def test_matching_takes_the_order_of_the_best_summed_psnr():
-    answers, truth = images(3, 5), images(3, 6)
-    for matched, answer, true in zip(match(answers, truth), answers, truth):
-        best = max(psnr(answer[list(order)], true).sum() for order in permutations(range(3)))
-        torch.testing.assert_close(psnr(matched, true).sum(), best)
-
-
-class LeftRight(torch.nn.Module):
+class LeftRight(torch.nn.Module, Network):
     """A joint network of two whose answers swap when its input is mirrored: only alignment saves the mean."""
 
     target, k, alpha_max = "joint", 2, 0.8
@@ -68,7 +33,7 @@ def test_the_flip_ensemble_aligns_before_it_averages():
     torch.testing.assert_close((result.images[:, 0] - result.images[:, 1]).abs(), torch.ones_like(mixture))
 
 
-class Sines(torch.nn.Module):
+class Sines(torch.nn.Module, Network):
     """A joint network of two that answers anything."""
 
     target, k, alpha_max = "joint", 2, 0.8
@@ -99,17 +64,9 @@ def test_two_at_a_time_takes_equal_weights_alone():
         unmix(mix(images(3, 0)), Sines(), weights=(0.5, 0.3, 0.2))
 
 
-def test_the_best_of_many_orders_is_found_at_once():
-    truth, answers = images(6, 1), images(6, 2)
-    least = [min((answer[list(order)] - true).square().mean() for order in permutations(range(6)))
-             for answer, true in zip(answers, truth)]
-    torch.testing.assert_close(order_blind_loss(answers, truth), torch.stack(least).mean())
-    assert torch.equal(align(truth[:, [5, 3, 1, 0, 2, 4]], truth), truth)
-
-
 def test_a_joint_network_knows_its_own_weights_alone():
     settings = Settings(target="joint", weights=(0.7, 0.3), widths=(8,), patch=1)
-    network, mixture = settings.network(), mix(images(2, 0).float(), (0.7, 0.3))
+    network, mixture = UNet(settings), mix(images(2, 0).float(), (0.7, 0.3))
     for weights in (None, (0.7, 0.3)):
         recovered = unmix(mixture, network, weights=weights).images
         torch.testing.assert_close(mix(recovered.clamp(-1, 1), (0.7, 0.3)), mixture)
@@ -118,9 +75,23 @@ def test_a_joint_network_knows_its_own_weights_alone():
 
 
 def test_a_network_trained_on_changed_averages_is_not_bound_to_them():
-    network = Settings(target="joint", published="noise-0.2", widths=(8,), patch=1).network()
+    network = UNet(Settings(target="joint", published="noise-0.2", widths=(8,), patch=1))
     torch.nn.init.constant_(network.last.bias, 0.25)
     mixture = mix(images(2, 0).float())
     assert (unmix(mixture, network).images.mean(1) - mixture).abs().max() > 0.2
     with pytest.raises(ValueError, match="that was trained on plain averages"):
         unmix(mixture, network, k=3)
+
+
+def test_a_joint_network_is_called_once_and_projected():
+    class Joint(Network):
+        target, k, alpha_max = "joint", 3, 0.8
+
+        def __call__(self, x, alpha):
+            return torch.stack([x.sin(), x.cos(), x * alpha[:, None, None, None]], 1)
+
+    mixture = mix(images(3, 0))
+    result = unmix(mixture, Joint())
+    assert result.calls == 1 and result.images.shape == (3, 3, 1, 4, 4)
+    torch.testing.assert_close(mix(result.images / 8) * 8, mixture, rtol=0, atol=1e-12)
+    assert torch.equal(split(Joint(), mixture, torch.full((3,), 1 / 3, dtype=torch.float64)), result.images)

@@ -1,12 +1,12 @@
-"""Mixing, the path, the partner rules, projection, rounding; and the errors that name what was wrong."""
+"""Mixing, the path, the partner rules, projection; and the errors that name what was wrong."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldavg import brightest_first, complete, mix, on_path, project, round_to_8_bits
-from coldavg.mixing import TARGETS, check_weights
+from coldavg import brightest_first, complete, mix, on_path, project
+from coldavg.mixing import TARGETS, check_weights, remainder_of, say
 
 tuples = st.builds(
     lambda k, c, seed: torch.rand(3, k, c, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -49,19 +49,23 @@ def test_projection_meets_the_mixture_and_changes_least(images, seed):
 def test_the_completed_pair_keeps_the_answer_and_meets_the_anchor(target, alpha, seed):
     generator = torch.Generator().manual_seed(seed)
     answer, anchor = torch.randn(2, 3, 1, 2, 2, generator=generator, dtype=torch.float64)
-    original, added = complete(target, answer, anchor, alpha)
-    torch.testing.assert_close(on_path(original, added, alpha), anchor, rtol=0, atol=1e-12)
-    said = {"original": original, "added": added, "difference": added - original}[target]
+    original, remainder = complete(target, answer, anchor, alpha)
+    torch.testing.assert_close(on_path(original, remainder, alpha), anchor, rtol=0, atol=1e-12)
+    said = {"original": original, "remainder": remainder, "difference": remainder - original}[target]
     torch.testing.assert_close(said, answer, rtol=0, atol=1e-12)
 
 
-def test_rounding_is_to_the_values_of_a_png_and_half_to_even():
-    levels = torch.arange(256) / 127.5 - 1
-    torch.testing.assert_close(round_to_8_bits(levels), levels, rtol=0, atol=1e-6)
-    neighbours = torch.stack([levels[:-1], levels[1:]]).reshape(2, 1, 1, 255)  # each pair averages to a half
-    even = [level + level % 2 for level in range(255)]
-    assert ((round_to_8_bits(mix(neighbours)).flatten() + 1) * 127.5).round().tolist() == even
-    assert round_to_8_bits(torch.tensor([-7.0, 7.0])).tolist() == [-1, 1]
+@given(st.sampled_from(TARGETS), tuples, st.floats(0.01, 0.99))
+def test_what_a_perfect_network_says_completes_to_the_truth(target, images, alpha):
+    """`say` and `complete` are each other's inverse; for equal weights the mixture is the path at (K - 1) / K."""
+    original, remainder = images[:, 0], remainder_of(images)
+    torch.testing.assert_close(remainder, images[:, 1:].sum(1) / (images.shape[1] - 1), rtol=0, atol=1e-14)
+    anchor = on_path(original, remainder, alpha)
+    found = complete(target, say(target, original, remainder), anchor, alpha)
+    for half, truth in zip(found, (original, remainder)):
+        torch.testing.assert_close(half, truth, rtol=0, atol=1e-12)
+    start = (images.shape[1] - 1) / images.shape[1]
+    torch.testing.assert_close(mix(images), on_path(original, remainder, start), rtol=0, atol=1e-14)
 
 
 def test_brightest_first_moves_whole_images():
@@ -84,7 +88,8 @@ WRONG = {
     "sign of weights": (lambda: mix(fine, [1.5, -0.5]), ValueError, "positive"),
     "NaN weights": (lambda: mix(fine, [float("nan"), 0.5]), ValueError, "positive"),
     "k": (lambda: check_weights(None, 1), ValueError, "at least 2"),
-    "target": (lambda: complete("both", fine, fine, 0.5), ValueError, "original, added, difference"),
+    "target": (lambda: complete("both", fine, fine, 0.5), ValueError, "original, remainder, difference"),
+    "target that is said": (lambda: say("joint", fine, fine), ValueError, "difference, got 'joint'"),
 }
 
 

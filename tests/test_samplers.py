@@ -3,35 +3,18 @@
 from dataclasses import replace
 from itertools import combinations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldavg import SAME_AS, SAMPLERS, FiniteWorld, Known, load, mix, on_path, psnr, sampler, unmix
-from coldavg.joint import split
+from coldavg import SAMPLERS, load, mix, on_path, psnr, sampler, unmix
 from coldavg.mixing import TARGETS
+from coldavg.predictor import Network
+from coldavg.samplers import SAME_AS
+from coldavg.teach import FiniteWorld, Known
 
-CLOSE = {"rtol": 0, "atol": 1e-12}
-
-
-class Arbitrary:
-    """A bounded predictor with no sense in it: a fixed random convolution, squashed, that looks at alpha too."""
-
-    k, alpha_max = 6, 1.0
-
-    def __init__(self, target, seed):
-        self.target, self.asked = target, []
-        self.kernel = torch.randn(1, 1, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-    def __call__(self, x, alpha):
-        self.asked.append((x, alpha[0].item()))
-        return torch.tanh(torch.conv2d(x, self.kernel, padding=1) + torch.cos(9 * alpha)[:, None, None, None])
-
-
-def images(k, seed):
-    return torch.rand(2, k, 1, 6, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
+from .predictors import CLOSE, Arbitrary, images
 
 
 def spaced(alpha0, steps, power):
@@ -84,7 +67,7 @@ def test_fact_4_naive_and_without_error_removal_return_the_last_prediction(**pro
         torch.testing.assert_close(result.images[:, 0], result.trajectory[-2].original, **CLOSE)
 
 
-@pytest.mark.parametrize("target, more", [("original", {}), ("added", {"resolve": "without_error_removal"}),
+@pytest.mark.parametrize("target, more", [("original", {}), ("remainder", {"resolve": "without_error_removal"}),
                                           ("difference", {"cold": "without_error_removal"})])
 def test_fact_5_seven_names_are_five_samplers_and_four_for_some_targets(target, more):
     problem = {"target": target, "seed": 3, "alpha0": 0.5, "steps": 6, "power": 1.0}
@@ -110,7 +93,7 @@ def test_fact_6_a_predictor_that_knows_the_truth_recovers_it_by_every_sampler(na
     per_image = chosen.steps or steps
     asked = []
 
-    class Truth:
+    class Truth(Network):
         """Knows all K images, and from the number of calls which of them is being recovered."""
 
         def __init__(self):
@@ -120,8 +103,9 @@ def test_fact_6_a_predictor_that_knows_the_truth_recovers_it_by_every_sampler(na
             first = len(asked) // per_image
             asked.append(alpha)
             left = torch.tensor(weights[first + 1:], dtype=torch.float64)
-            original, added = truth[:, first], torch.einsum("bkchw,k->bchw", truth[:, first + 1:], left / left.sum())
-            return {"original": original, "added": added, "difference": added - original}[target]
+            remainder = torch.einsum("bkchw,k->bchw", truth[:, first + 1:], left / left.sum())
+            original = truth[:, first]
+            return {"original": original, "remainder": remainder, "difference": remainder - original}[target]
 
     result = unmix(mix(truth, weights), Truth(), name, spaced(1 - weights[0], steps, power), weights=weights)
     assert result.calls == len(asked) == per_image * (k - 1)
@@ -169,30 +153,11 @@ def test_fact_8_the_state_and_the_mixture_together_give_the_original_away():
     assert torch.equal(on_path(*pair, alpha0), m)  # where sampling starts, the two inputs are one
 
 
-def test_the_trajectory_and_the_callback_see_every_step():
-    seen = []
-    network, pair = Arbitrary("original", 0), images(2, 0)[0]
-    result = unmix(mix(pair), network, "naive", 4, trajectory=True, callback=seen.append)
-    assert [point.alpha for point in result.trajectory] == [0.5, 0.375, 0.25, 0.125, 0.0]
-    assert all(a is b for a, b in zip(seen, result.trajectory)) and len(seen) == 5
-    for (x, alpha), point in zip(network.asked, result.trajectory):
-        assert torch.equal(x, point.x) and alpha == point.alpha
-    assert torch.equal(result.trajectory[-1].x[0], result.images[0])
-    assert result.calls == 4 and unmix(mix(pair), network, "naive", 4).trajectory == []
-
-
-def test_a_batch_is_the_same_as_its_images_one_by_one():
-    mixtures, network = mix(images(2, 1)), Arbitrary("difference", 2)
-    together = unmix(mixtures, network, "cold", 3).images
-    alone = torch.stack([unmix(mixture, network, "cold", 3).images for mixture in mixtures])
-    torch.testing.assert_close(together, alone, **CLOSE)
-
-
 def test_a_student_adds_a_second_order_sampler_and_takes_it_away():
     @sampler("heun", partner="state")
     def heun(s):
-        there = s.predict(s.x + (s.b - s.a) * (s.added - s.original), s.b)
-        return s.x + (s.b - s.a) / 2 * (s.added - s.original + there.added - there.original)
+        there = s.predict(s.x + (s.b - s.a) * (s.remainder - s.original), s.b)
+        return s.x + (s.b - s.a) / 2 * (s.remainder - s.original + there.remainder - there.original)
 
     try:
         pair = images(2, 4)[0]
@@ -218,62 +183,6 @@ def test_random_samplers_follow_the_seed():
         assert torch.equal(one, same) and not torch.equal(one, other)
     finally:
         del SAMPLERS["noisy"]
-
-
-def test_a_joint_network_is_called_once_and_projected():
-    class Joint:
-        target, k, alpha_max = "joint", 3, 0.8
-
-        def __call__(self, x, alpha):
-            return torch.stack([x.sin(), x.cos(), x * alpha[:, None, None, None]], 1)
-
-    mixture = mix(images(3, 0))
-    result = unmix(mixture, Joint())
-    assert result.calls == 1 and result.images.shape == (2, 3, 1, 6, 6)
-    torch.testing.assert_close(mix(result.images / 8) * 8, mixture, rtol=0, atol=1e-12)
-    assert torch.equal(split(Joint(), mixture, torch.full((3,), 1 / 3, dtype=torch.float64)), result.images)
-
-
-still = torch.zeros(1, 6, 6)
-WRONG = {
-    "dimensions": ({"mixture": torch.zeros(6, 6)}, "mixture must have the shape"),
-    "too many dimensions": ({"mixture": torch.zeros(2, 2, 1, 6, 6)}, "flatten the batch"),
-    "integers": ({"mixture": still.int()}, "mixture must hold floats"),
-    "NaN": ({"mixture": still / 0}, "NaN"),
-    "range": ({"mixture": still + 9}, r"mixture must lie in \[-1, 1\]"),
-    "sampler": ({"sampler": "warm"}, "one_step, naive, cold.*'warm'"),
-    "no steps": ({"steps": 0}, "at least 1"),
-    "steps in words": ({"steps": "many"}, "steps must be a whole number or a list"),
-    "rising steps": ({"steps": [0.5, 0.7, 0.0]}, "fall from alpha0"),
-    "steps from elsewhere": ({"steps": [0.4, 0.0]}, "fall from alpha0"),
-    "steps that stop early": ({"steps": [0.5, 0.1]}, "fall from alpha0"),
-    "k": ({"k": 1}, "k must be a whole number of at least 2"),
-    "k of the network": ({"k": 7}, "k must be at most 6"),
-    "weights": ({"weights": [0.5, 0.6]}, "sum to 1"),
-    "weights and k": ({"weights": [0.5, 0.5], "k": 3}, "weights must be 3 numbers"),
-    "weights in words": ({"weights": "even"}, "weights must be 4 numbers"),
-    "one weight": ({"weights": 0.5}, "weights must be 2 numbers"),
-    "alpha0": ({"alpha0": 1.5}, r"alpha0 must be in \(0, 1\)"),
-    "alpha0 of zero": ({"alpha0": 0.0}, r"alpha0 must be in \(0, 1\)"),
-    "alpha0 above the network's": ({"alpha0": 0.97}, "alpha_max"),
-    "alpha0 and weights": ({"alpha0": 0.5, "weights": [0.5, 0.5]}, "pass weights alone"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_is_named_in_one_line(case):
-    arguments, words = WRONG[case]
-    network = Arbitrary("original", 0)
-    network.alpha_max = 0.95
-    with pytest.raises((ValueError, TypeError), match=words) as caught:
-        unmix(**{"mixture": still, "network": network, **arguments})
-    assert "\n" not in str(caught.value)
-
-
-def test_numbers_of_numpy_are_numbers():
-    network = Arbitrary("original", 0)
-    given, plain = (unmix(still.double(), network, steps=kind(3), k=kind(2)).images for kind in (np.int64, int))
-    assert torch.equal(given, plain)
 
 
 def test_wrong_partner_rule():

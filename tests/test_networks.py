@@ -1,27 +1,30 @@
 """Network files: whole ones come back as they were; others are refused in one line; the manifest tells the truth."""
 
 import hashlib
+import json
 import shlex
+from dataclasses import asdict
 
 import pytest
 import torch
 from safetensors.torch import save
 
-from coldavg import Settings, load_network, manifest
+from coldavg import Settings, UNet, load_network
 from coldavg.cli import parser
-from coldavg.pretrained import FOLDER, network_file, save_network
+from coldavg.networks import FOLDER, manifest, network_file, read_network, renew, save_network
 
-small = Settings(widths=(8, 16), target="difference", images=7)
+small = Settings(widths=(8, 16), target="difference", mixtures=7)
 
 
 @pytest.fixture
 def file(tmp_path):
-    save_network(small.network((12, 10)), small, tmp_path / "n.safetensors", images=7, command="by hand")
+    save_network(UNet(small, (12, 10)), tmp_path / "n.safetensors", mixtures_seen=7, command="by hand")
     return tmp_path / "n.safetensors"
 
 
 def test_a_network_comes_back_as_it_was(file):
-    network, again = small.network((12, 10)), load_network(file)
+    network, again = UNet(small, (12, 10)), load_network(file)
+    assert again.settings == small
     assert (again.target, again.k, again.alpha_max, again.size) == ("difference", 2, 0.8, (12, 10))
     assert not again.training
     for (name, parameter), loaded in zip(network.named_parameters(), again.parameters()):
@@ -51,10 +54,10 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(file, how):
 
 
 def test_a_network_of_nan_is_refused(tmp_path):
-    network = small.network((12, 10))
+    network = UNet(small, (12, 10))
     with torch.no_grad():
         network.last.bias.fill_(float("nan"))
-    save_network(network, small, tmp_path / "n.safetensors")
+    save_network(network, tmp_path / "n.safetensors")
     with pytest.raises(ValueError, match="NaN or infinity"):
         load_network(tmp_path / "n.safetensors")
 
@@ -65,7 +68,7 @@ def test_a_named_network_must_have_the_hash_of_the_manifest(monkeypatch, tmp_pat
     content[-1] ^= 1  # one bit of one parameter: still a network, but another
     (tmp_path / f"{name}.safetensors").write_bytes(content)
     (tmp_path / "networks.json").write_text((FOLDER / "networks.json").read_text())
-    monkeypatch.setattr("coldavg.pretrained.FOLDER", tmp_path)
+    monkeypatch.setattr("coldavg.networks.FOLDER", tmp_path)
     with pytest.raises(ValueError, match="its hash is wrong"):
         load_network(name)
 
@@ -85,7 +88,7 @@ def test_the_manifest_tells_the_truth(name):
     network = load_network(name)
     settings = Settings(**entry["settings"])
     assert (network.target, network.k, network.size) == (settings.target, settings.k, tuple(entry["size"]))
-    assert {"images", "seconds", "precision", "device", "command"} <= set(entry)
+    assert {"mixtures_seen", "seconds", "precision", "device", "command"} <= set(entry)
     assert f"--target {settings.target}" in entry["command"] and f"--data {settings.data}" in entry["command"]
 
 
@@ -97,8 +100,49 @@ def test_every_network_file_is_in_the_manifest():
 @pytest.mark.parametrize("name", [name for name in manifest() if "data_sha256" in manifest()[name]])
 def test_the_command_of_a_network_says_its_settings(name):
     entry = manifest()[name]
-    options = parser().parse_args(shlex.split(entry["command"])[1:])
+    words = shlex.split(entry["command"])[1:]
+    options = parser(words).parse_args(words)
     told = {key: value for key, value in vars(options).items() if key in entry["settings"] and value is not None}
     told["widths"] = list(told["widths"])
     assert told == {key: entry["settings"][key] for key in told} and len(told) > 10
-    assert options.out.stem == name and entry["images"] >= options.images
+    assert options.out.stem == name and entry["mixtures_seen"] >= options.mixtures
+
+
+def in_earlier_words(content):
+    """A file of `save_network` as it was written before settings and the target `remainder` had today's names."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    notes = {key: json.loads(note) for key, note in json.loads(header["__metadata__"]["coldavg"]).items()}
+    notes["settings"] |= {"images": notes["settings"].pop("mixtures"), "rate": notes["settings"].pop("learning_rate"),
+                          "target": "added"}
+    notes["record"] = {"images": 8, "seconds": 3, "command": "coldavg train --data digits --target added --images 7 "
+                       "--rate 0.002 --widths 8,16 --out digits-added.safetensors"}
+    header["__metadata__"]["coldavg"] = json.dumps({key: json.dumps(note) for key, note in notes.items()})
+    packed = json.dumps(header).encode()
+    packed += b" " * (-len(packed) % 8)
+    return len(packed).to_bytes(8, "little") + packed + content[8 + length :]
+
+
+def test_a_file_of_earlier_words_is_read_in_todays(tmp_path):
+    settings = Settings(widths=(8, 16), target="remainder", mixtures=7, learning_rate=0.002)
+    file, network = tmp_path / "n.safetensors", UNet(settings)
+    save_network(network, file)
+    content = in_earlier_words(file.read_bytes())
+    file.write_bytes(content)
+    again = load_network(file)
+    assert again.settings == settings and again.target == "remainder"
+    for parameter, loaded in zip(network.parameters(), again.parameters()):
+        assert torch.equal(parameter.half().float(), loaded)
+    _, notes = read_network(content, file.name)
+    assert Settings(**notes["settings"]) == settings and notes["record"] == {
+        "mixtures_seen": 8, "seconds": 3, "command": "coldavg train --data digits --target remainder --mixtures 7 "
+        "--learning-rate 0.002 --widths 8,16 --out digits-remainder.safetensors"}
+    words = shlex.split(notes["record"]["command"])[1:]
+    options = parser(words).parse_args(words)
+    assert (options.mixtures, options.learning_rate, options.target) == (7, 0.002, "remainder")
+
+
+def test_todays_words_stay_as_they_are():
+    command = "coldavg train --data images --target joint --mixtures 7 --start my-added.safetensors --out rate"
+    notes = {"settings": asdict(small), "size": None, "record": {"mixtures_seen": 7, "command": command}}
+    assert renew(notes) == notes
