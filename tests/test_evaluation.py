@@ -2,17 +2,20 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from coldavg import SAMPLERS, evaluate, load, load_network, mix, protocol, score, unmix
+from coldavg import SAMPLERS, load, load_network, score, unmix
 from coldavg.cli import main
-from coldavg.evaluate import KEY, best_pairs, merge_rows, recover
+from coldavg.evaluation import Averaging, evaluate, measuring, protocol, recover
+from coldavg.evaluation.rows import KEY, merge_rows
+from coldavg.metrics import summarise
 
-module = sys.modules["coldavg.evaluate"]  # the package's name for it is the function
+from .pictures import in_memory
+
 STORED = json.loads((Path(__file__).parent.parent / "results" / "digits.json").read_text())
 
 
@@ -42,10 +45,10 @@ def attack(monkeypatch, blind, leak=False, **arguments):
         return score(recovered, truth, mixture)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "protocol", mixed)
-        patch.setattr(module, "score", scored)
+        patch.setattr(measuring, "protocol", mixed)
+        patch.setattr(measuring, "score", scored)
         if leak:  # as public code does: the sampler is handed the true partner
-            patch.setattr(module, "recover", lambda mixture, *_, **__: (truths[-1], 1))
+            patch.setattr(measuring, "recover", lambda mixture, *_, **__: (truths[-1], 1))
         row = evaluate(count=5, **arguments)
     return seen[0], row
 
@@ -57,23 +60,12 @@ def test_no_sampler_sees_a_source_image(monkeypatch, name, sampler):
     honest, honest_row = attack(monkeypatch, False, **arguments)
     blind, blind_row = attack(monkeypatch, True, **arguments)
     assert torch.equal(honest, blind)
-    assert blind_row["psnr"] < honest_row["psnr"] - 3, "the marks did look at the truths"
+    assert blind_row["psnr"] < honest_row["psnr"] - 3, "the scores did look at the truths"
 
 
 def test_a_planted_leak_is_seen(monkeypatch):
     leaks = [attack(monkeypatch, blind, leak=True, network="digits-original")[0] for blind in (False, True)]
     assert not torch.equal(*leaks)
-
-
-def test_the_best_pair_is_the_best_of_all_pairs():
-    """Against every pair tried one by one; and an average of two candidates is found for what it is."""
-    candidates = load("digits", "train")[:12]
-    mixture = torch.cat([mix(load("digits")[:6].unflatten(0, (3, 2))), mix(candidates[[3, 8]])[None]])
-    found = best_pairs(mixture, candidates)
-    pairs = torch.tensor([[i, j] for i in range(12) for j in range(i)])
-    errors = (mixture[:, None] - mix(candidates[pairs])).square().flatten(2).mean(2)
-    torch.testing.assert_close((mixture - mix(found)).square().flatten(1).mean(1), errors.min(1).values)
-    assert {image.numpy().tobytes() for image in found[-1]} == {image.numpy().tobytes() for image in candidates[[3, 8]]}
 
 
 def test_the_command_of_a_row_gives_the_row_again(tmp_path, capsys):
@@ -98,12 +90,20 @@ def test_many_mixtures_are_recovered_as_they_are_one_by_one():
 
 
 def test_the_average_itself_scores_by_hand():
-    row = evaluate("none", count=200, published="float")
+    row = evaluate("none", averaging=Averaging(published="float"), count=200)
     tuples, _ = protocol("digits", 2, 200)
     half = (tuples[:, 0] - tuples[:, 1]).double() / 4  # on [0, 1], each image departs from the mean by this
     assert row["psnr"] == pytest.approx((-10 * half.square().flatten(1).mean(1).log10()).mean().item(), abs=0.02)
     assert row["calls"] == 0
     assert evaluate("none", count=50)["success"] == 0, "the average is no nearer than itself"
+
+
+def test_a_row_holds_the_scores_of_what_was_recovered():
+    row, (tuples, mixture) = evaluate("digits-joint", count=6), protocol("digits", count=6)
+    recovered, _ = recover(mixture, load_network("digits-joint"))
+    scores = summarise(score(recovered, tuples, mixture))
+    for name in ("psnr", "ssim", "success"):
+        assert row[name] == scores[name] and row[f"{name}_interval"] == scores[f"{name}_interval"], name
 
 
 def find(network, sampler, calls, **more):
@@ -139,3 +139,20 @@ def test_merging_replaces_rows_of_the_same_setting(tmp_path):
     merge_rows([row, row | {"calls": 5}], path)
     merge_rows([row | {"psnr": 2.0}], path)
     assert sorted((each["calls"], each["psnr"]) for each in json.loads(path.read_text())) == [(1, 2.0), (5, 1.0)]
+
+
+def test_tuples_hold_nobody_twice():
+    people = in_memory(np.arange(40) % 10)
+    for averaging in Averaging(3), Averaging(3, groups="nearest"):
+        indices = averaging.draw(people, 20)
+        assert all(len(set(people.identities[row])) == 3 for row in indices)
+    assert len(set(indices.flatten().tolist())) == indices.numel(), "nearest: no image in two averages"
+    with pytest.raises(ValueError, match="got 10 identities"):
+        Averaging(11).draw(people, 5)
+
+
+def test_the_noise_of_the_publisher_is_not_that_of_training():
+    tuples = load("digits")[:4].unflatten(0, (2, 2))
+    averaging = Averaging(published="noise-0.5")
+    one, two = averaging.publish(tuples, 0), averaging.publish(tuples, 1)
+    assert not torch.equal(one, two) and torch.equal(one, averaging.publish(tuples, 0))
