@@ -13,9 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from coldavg import load_network, mix, protocol, psnr, round_to_8_bits
-from coldavg.cli import main, png, read_image
+from coldavg import load_network, mix, psnr, round_to_8_bits
+from coldavg.cli import main
+from coldavg.cli.unmix import read_image
+from coldavg.evaluation import protocol
 from coldavg.metrics import match
+from coldavg.support.pixels import png
 
 
 def average(path, tuples=1):
@@ -134,7 +137,7 @@ OPTIONS = {
     "same name twice": (["unmix", "GOOD", "GOOD", "--network", "digits-joint", "--out", "OUT"], "rename one"),
     "train: suffix": (["train", "--out", "OUT"], "end in .safetensors"),
     "train: in use": (["train", "--out", "USED.safetensors"], "exists"),
-    "train: target": (["train", "--target", "x", "--out", "N.safetensors"], "original, added, difference, joint"),
+    "train: target": (["train", "--target", "x", "--out", "N.safetensors"], "original, remainder, difference, joint"),
     "train: data": (["train", "--data", "x", "--out", "N.safetensors"], "digits-full"),
     "evaluate: sampler": (["evaluate", "--network", "digits-original", "--sampler", "x", "--count", "3"], "one_step"),
     "evaluate: count": (["evaluate", "--count", "9999"], "at least count"),
@@ -202,13 +205,13 @@ def test_grey_in_colour_files_and_resizing(tmp_path):
     assert read_image(tmp_path / "wide.png", 1, (28, 28), resize=True).shape == (1, 28, 28)
 
 
-TINY = ["--widths", "8,16", "--batch", "4", "--rate", "1e-3"]
+TINY = ["--widths", "8,16", "--batch", "4", "--learning-rate", "1e-3"]
 
 
 def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
     file = tmp_path / "deep" / "own.safetensors"
-    assert main(["train", "--target", "joint", "--images", "40", *TINY, "--out", str(file)]) == 0
-    assert "40 images" in capsys.readouterr().out
+    assert main(["train", "--target", "joint", "--mixtures", "40", *TINY, "--out", str(file)]) == 0
+    assert "40 mixtures" in capsys.readouterr().out
     rows = tmp_path / "rows.json"
     assert main(["evaluate", "--network", str(file), "--count", "5", "--out", str(rows)]) == 0
     row, = json.loads(rows.read_text())
@@ -220,8 +223,8 @@ def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
 
 def test_training_starts_from_the_network_named(tmp_path):
     first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
-    assert main(["train", *TINY, "--images", "40", "--out", str(first)]) == 0
-    words = ["--images", "4", "--seed", "5", "--rate", "1e-12", "--ema", "0", "--start", str(first)]
+    assert main(["train", *TINY, "--mixtures", "40", "--out", str(first)]) == 0
+    words = ["--mixtures", "4", "--seed", "5", "--learning-rate", "1e-12", "--ema", "0", "--start", str(first)]
     assert main(["train", *TINY, *words, "--out", str(second)]) == 0
     given, taken = (load_network(file).state_dict() for file in (first, second))
     assert all(torch.allclose(taken[name], given[name], atol=1e-3) for name in given)
@@ -231,11 +234,11 @@ def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path, 
     for number, wanted in ((signal.SIGINT, ["n.run", "n.safetensors"]), (signal.SIGKILL, ["n.run"])):
         folder = tmp_path / number.name
         folder.mkdir()
-        words = ["train", *TINY, "--images", "100000000", "--out", str(folder / "n.safetensors")]
+        words = ["train", *TINY, "--mixtures", "100000000", "--out", str(folder / "n.safetensors")]
         command = [sys.executable, "-m", "coldavg.cli", *words]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                    env={**os.environ, "OMP_NUM_THREADS": "1"})
-        while "images/s" not in process.stderr.read(200):  # until the bar moves
+        while "mixtures/s" not in process.stderr.read(200):  # until the bar moves
             assert process.poll() is None
         time.sleep(1)
         process.send_signal(number)
