@@ -2,10 +2,12 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 CHAPTERS := $(wildcard notebooks/*.ipynb)
+COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir .
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test chapters own results clean
+.PHONY: book test sets busy chapters own results clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,8 +37,17 @@ book: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(call build,notebooks)
-	$(PY) -m pytest -c tests/notebooks.ini --rootdir . notebooks
-	$(PY) -m pytest
+	$(COMPARE) notebooks
+	$(PYTEST)
+
+# What can differ where other image sets are there: the chapters, and the tests of modules that open one
+sets: .venv/installed
+	$(COMPARE) notebooks
+	$(PYTEST) $$(grep -lE 'mark\.needs|COLDAVG_(DATA|SETS)' tests/test_*.py)
+
+# The chapters that train, cell by cell, on a machine as busy as it can be
+busy: .venv/installed
+	$(PY) scripts/under_load.py $(COMPARE) --training notebooks
 
 # Renew the committed outputs of the chapters
 chapters: .venv/installed

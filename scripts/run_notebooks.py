@@ -3,23 +3,26 @@
     python scripts/run_notebooks.py OUT notebooks/*.ipynb [-p name value ...]
 
 OUT is a folder; the folder `notebooks` itself renews the committed outputs.  For each it prints the
-seconds and the largest memory that its kernel had.
+seconds and the largest memory that its kernel had.  A chapter can open the image sets that it declares,
+no others, and fetches none.
 """
 
 import argparse
 import json
+import os
 import re
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from unittest.mock import patch
 
+import matplotlib.font_manager  # noqa: F401  lists the fonts once: a kernel that has to says so in its outputs
 import nbformat
 import papermill
 import psutil
 import yaml
-
-from coldavg.imagesets.named import find_source
 
 REPOSITORY = yaml.safe_load((Path(__file__).parent.parent / "_config.yml").read_text())["repository"]["url"]
 INSTALL = f"""import sys
@@ -28,20 +31,44 @@ if "google.colab" in sys.modules:  # elsewhere the package is there
     %pip install -q git+{REPOSITORY}"""
 
 PROMPTS = {"hide-cell": "Show the solution", "hide-output": "Show the answer", "hide-input": "Show the code"}
+START = 300  # seconds that a kernel may take to start, on a slow and busy machine
 
 
-def why_not(path: Path, several: bool) -> str:
-    """Why a chapter is not run here, or nothing: its metadata may say {"coldavg": {"needs": [image sets]}}, or
-    {"coldavg": {"alone": true}} if it takes too long to be run with `several`."""
-    told = json.loads(path.read_text())["metadata"].get("coldavg", {})
-    if several and told.get("alone"):
-        return "it takes minutes: run it alone"
-    for name in told.get("needs", []):
+def told(path: Path) -> dict:
+    """What a chapter says of itself: {"needs": [image sets], "alone": true if it takes minutes}, or less."""
+    return json.loads(path.read_text())["metadata"].get("coldavg", {})
+
+
+def only(names: Iterable[str]) -> patch.dict:
+    """A context in which, here and in kernels started there, these named image sets may be opened and none fetched."""
+    return patch.dict(os.environ, COLDAVG_SETS=",".join(names))
+
+
+def absent(names: Iterable[str]) -> str:
+    """Why one of these image sets can't be opened here, or nothing."""
+    for name in names:
+        from coldavg.imagesets.named import find_source  # brings PyTorch: seconds, not needed without names
+
         try:
             find_source(name, "train")
         except FileNotFoundError as error:
             return str(error)
     return ""
+
+
+def why_not(path: Path, several: bool) -> str:
+    """Why a chapter is not run here, or nothing: an image set is absent, or it takes too long to run with `several`."""
+    if several and told(path).get("alone"):
+        return "it takes minutes: run it alone"
+    needs = told(path).get("needs", [])
+    with only(needs):
+        return absent(needs)
+
+
+def trains(path: Path) -> bool:
+    """Whether a chapter trains while it runs: its code calls `fit`."""
+    return any(cell["cell_type"] == "code" and re.search(r"\bfit\(", "".join(cell["source"]))
+               for cell in json.loads(path.read_text())["cells"])
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -123,10 +150,10 @@ def main() -> None:
             (options.out / path.name).write_bytes(path.read_bytes())
             print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
             continue
-        with tempfile.TemporaryDirectory() as folder, Memory() as memory:
+        with tempfile.TemporaryDirectory() as folder, Memory() as memory, only(told(path).get("needs", [])):
             part = Path(folder) / path.name
             papermill.execute_notebook(path, part, parameters, kernel_name="python3", language="python",
-                                       progress_bar=False, cwd=path.parent)
+                                       progress_bar=False, cwd=path.parent, start_timeout=START)
             notebook = normalise(nbformat.read(part, 4))
         nbformat.write(notebook, options.out / path.name)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s, {memory.peak / 1e9:.1f} GB", flush=True)

@@ -1,14 +1,34 @@
-"""A chapter whose data are absent is skipped by name; loaded by notebooks.ini."""
+"""A chapter whose data are absent is skipped by name, and can open no image set but those that it declares.
 
-from scripts.run_notebooks import why_not
+Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.
+"""
+
+import os
+
+import pytest
+
+from scripts.run_notebooks import told, trains, why_not
 
 skipped = []
 
 
-def pytest_ignore_collect(collection_path):
-    if collection_path.suffix == ".ipynb" and (reason := why_not(collection_path, True)):
+def pytest_addoption(parser):
+    parser.addoption("--training", action="store_true", help="only the notebooks whose code calls fit")
+
+
+def pytest_ignore_collect(collection_path, config):
+    if collection_path.suffix != ".ipynb":
+        return None
+    if config.getoption("training") and not trains(collection_path):
+        return True
+    if reason := why_not(collection_path, True):
         skipped.append(f"{collection_path.name}: skipped, its outputs stay as committed ({reason})")
         return True
+
+
+@pytest.hookimpl(tryfirst=True)  # before nbval starts the kernel, which inherits this
+def pytest_runtest_setup(item):
+    os.environ["COLDAVG_SETS"] = ",".join(told(item.path).get("needs", []))
 
 
 def pytest_terminal_summary(terminalreporter):

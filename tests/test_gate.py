@@ -1,19 +1,24 @@
 """The gate can fail: what is planted here must make the commands of `make test` fail.
 
-A chapter with a failing cell, an exception inside a widget, a missing output, a changed number; a page that
-leads nowhere; and a chapter without its data, which must be skipped by name.
+A chapter with a failing cell, an exception inside a widget, a missing output, a changed number, an image set that
+it does not declare; a page that leads nowhere; and a chapter without its data, which must be skipped by name.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from coldavg.support.pixels import png
 from scripts.run_notebooks import normalise
 
 ROOT = Path(__file__).parent.parent
@@ -24,13 +29,13 @@ def run_notebooks(*words, **environment):
                           text=True, env={**os.environ, **environment})
 
 
-def write(folder, *sources, change=lambda book: None, **metadata):
+def write(folder, *sources, change=lambda book: None, environment=None, **metadata):
     """A small chapter, executed and normalised as the real ones are; then `change` spoils it."""
     folder.mkdir(exist_ok=True)
     book = new_notebook(cells=[new_markdown_cell("# Planted"), *map(new_code_cell, sources)], metadata=metadata)
     (folder / "draft").mkdir(exist_ok=True)
     nbformat.write(book, folder / "draft" / "planted.ipynb")
-    made = run_notebooks(folder, folder / "draft" / "planted.ipynb")
+    made = run_notebooks(folder, folder / "draft" / "planted.ipynb", **environment or {})
     shutil.rmtree(folder / "draft")
     if made.returncode == 0:
         book = nbformat.read(folder / "planted.ipynb", 4)
@@ -39,9 +44,9 @@ def write(folder, *sources, change=lambda book: None, **metadata):
     return made
 
 
-def gate(folder, **environment):
+def gate(folder, *words, **environment):
     """The very command of `make test`, on a folder of planted chapters."""
-    words = [sys.executable, "-m", "pytest", "-c", "tests/notebooks.ini", "--rootdir", ".", str(folder)]
+    words = [sys.executable, "-m", "pytest", "-c", "tests/notebooks.ini", "--rootdir", ".", *words, str(folder)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
 
 
@@ -99,11 +104,73 @@ def test_a_chapter_without_its_data_is_skipped_by_name(tmp_path):
     nbformat.write(book, tmp_path / "n" / "planted.ipynb")
     write(tmp_path / "m", "print(2)")
     shutil.move(tmp_path / "m" / "planted.ipynb", tmp_path / "n" / "other.ipynb")
-    skipped = gate(tmp_path / "n", COLDAVG_DATA=str(tmp_path))
+    nothing = {"COLDAVG_DATA": str(tmp_path), "COLDAVG_CACHE": str(tmp_path / "cache")}
+    skipped = gate(tmp_path / "n", **nothing)
     assert skipped.returncode == 0 and "planted.ipynb: skipped" in skipped.stdout, skipped.stdout
-    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "planted.ipynb", COLDAVG_DATA=str(tmp_path))
+    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "planted.ipynb", **nothing)
     assert made.returncode == 0 and "planted.ipynb: not run" in made.stdout
     assert (tmp_path / "out" / "planted.ipynb").read_bytes() == (tmp_path / "n" / "planted.ipynb").read_bytes()
+
+
+def test_an_image_set_that_is_not_declared_is_not_opened_though_it_is_there(tmp_path):
+    with zipfile.ZipFile(tmp_path / "flowers.zip", "w") as copy:
+        for number in range(4):
+            copy.writestr(f"flowers/{number}.png", png(torch.full((3, 8, 8), number / 4)))
+    here = {"COLDAVG_DATA": str(tmp_path), "COLDAVG_CACHE": str(tmp_path / "cache")}
+    opens = "import coldavg\nprint(len(coldavg.load('flowers', 'all')))"
+    declared = write(tmp_path / "n", opens, environment=here, coldavg={"needs": ["flowers"]})
+    assert declared.returncode == 0, declared.stderr
+    passed = gate(tmp_path / "n", **here)
+    assert passed.returncode == 0 and "1 passed" in passed.stdout, passed.stdout
+    book = nbformat.read(tmp_path / "n" / "planted.ipynb", 4)
+    book.metadata["coldavg"] = {"needs": []}
+    nbformat.write(book, tmp_path / "n" / "planted.ipynb")
+    failed = gate(tmp_path / "n", **here)
+    assert failed.returncode == 1 and "COLDAVG_SETS" in failed.stdout, failed.stdout
+    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "planted.ipynb", **here)
+    assert made.returncode != 0 and "COLDAVG_SETS" in made.stderr, made.stderr
+
+
+def test_no_kernel_is_the_first_to_list_the_fonts(tmp_path):
+    """It says so in an output, where that takes long."""
+    listed = "import os, pathlib\nprint(len(list(pathlib.Path(os.environ['MPLCONFIGDIR']).glob('fontlist*'))))"
+    made = write(tmp_path / "n", listed, environment={"MPLCONFIGDIR": str(tmp_path / "first")})
+    assert made.returncode == 0, made.stderr
+    assert nbformat.read(tmp_path / "n" / "planted.ipynb", 4).cells[1].outputs[0].text == "1\n"
+    compared = gate(tmp_path / "n", MPLCONFIGDIR=str(tmp_path / "second"))
+    assert compared.returncode == 0, compared.stdout
+
+
+def test_the_chapters_that_train_are_found_in_their_code(tmp_path):
+    write(tmp_path / "n", "fit = print\nfit('trained')")
+    shutil.copy(tmp_path / "n" / "planted.ipynb", tmp_path / "n" / "training.ipynb")
+    write(tmp_path / "n", "profit = print\nprofit('made')")
+    taken = gate(tmp_path / "n", "--training", "-v")
+    assert taken.returncode == 0 and "training.ipynb" in taken.stdout, taken.stdout
+    assert "planted" not in taken.stdout, taken.stdout
+
+
+LOOPS = """import json, psutil, sys
+print(json.dumps([process.pid for process in psutil.Process().parent().children()]))
+sys.exit(3)"""
+
+
+def test_a_command_under_load_ends_as_it_does_and_the_load_with_it():
+    run = subprocess.run([sys.executable, "scripts/under_load.py", sys.executable, "-c", LOOPS], cwd=ROOT,
+                         capture_output=True, text=True)
+    processes = json.loads(run.stdout)
+    assert run.returncode == 3 and len(processes) == 1 + os.cpu_count()
+    assert not any(psutil.pid_exists(process) for process in processes)
+
+
+def test_the_load_ends_even_if_it_is_left_alone():
+    words = [sys.executable, "scripts/under_load.py", sys.executable, "-c", "print(flush=True)\ninput()"]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        run.stdout.readline()
+        processes = psutil.Process(run.pid).children()
+        run.kill()
+        run.stdin.close()
+    assert not psutil.wait_procs(processes, 60)[1]
 
 
 @pytest.mark.parametrize("page, good", [("# Page\n\n## Part\n\nText.", True), ("# Page\n\n[](nowhere.md)", False),
