@@ -40,8 +40,9 @@ class FlipEnsemble(nn.Module):
 
     It helps only where mirror images are as likely as the images themselves (not for digits).
 
-    >>> ensemble = FlipEnsemble(network)                      # doctest: +SKIP
-    >>> result = unmix(mixture, ensemble)                     # doctest: +SKIP
+    >>> from coldavg import load, load_network, mix, unmix
+    >>> unmix(mix(load("digits")[:2]), FlipEnsemble(load_network("digits-joint"))).calls
+    2
     """
 
     target = "joint"
