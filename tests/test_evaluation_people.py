@@ -12,7 +12,6 @@ from coldavg.evaluation import attackers, recognisers, reidentification, reident
 from coldavg.evaluation.recognisers import embed_faces, face_chips
 from coldavg.evaluation.reidentification import draw_people, identify, threshold_at
 from coldavg.imagesets import open_images
-from coldavg.imagesets.named import find_source
 
 
 def on_a_line(*points):
@@ -214,11 +213,8 @@ def test_the_recogniser_gives_each_face_its_numbers_whatever_stands_beside_it():
 
 
 @needs_faces
+@pytest.mark.needs("faces")
 def test_the_recogniser_knows_people_by_other_photographs():
-    try:
-        find_source("faces")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
     images = open_images("faces")
     gallery, pairs, people = draw_people(np.asarray(images.identities), 10)
     rivals, probes = embed_faces(images[gallery[people.flatten()]]), embed_faces(images[pairs].flatten(0, 1))

@@ -195,13 +195,12 @@ PIXELS = {
 }
 
 
-@pytest.mark.parametrize("name", PREPARED)
-def test_the_prepared_copies(monkeypatch, name):
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs(name)) for name in PREPARED])
+def test_the_prepared_copies(name):
     """The splits are those that the networks of the package were trained on, and do not leak."""
     file = Path(os.environ.get("COLDAVG_DATA", "")) / f"{name}.zip"
     if not file.is_file() or fingerprint(file) != PREPARED[name]:
         pytest.skip(f"no prepared copy of {name}")
-    monkeypatch.setenv(DECLARED, name)
     opened = {split: open_images(name, split) for split in ("train", "test")}
     looks = {}
     for split, images in opened.items():
