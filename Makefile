@@ -40,9 +40,8 @@ test: .venv/installed
 	$(COMPARE) notebooks
 	$(PYTEST)
 
-# What can differ where other image sets are there: the chapters, and the tests of modules that open one
+# What else can differ where other image sets are there: the tests of modules that open one
 sets: .venv/installed
-	$(COMPARE) notebooks
 	$(PYTEST) $$(grep -lE 'mark\.needs|COLDAVG_(DATA|SETS)' tests/test_*.py)
 
 # The chapters that train, cell by cell, on a machine as busy as it can be
@@ -60,6 +59,7 @@ own: .venv/installed
 # Renew the stored rows of results (hours on two cores; scripts/results.py takes the names of those wanted)
 results: .venv/installed
 	$(PY) scripts/results.py
+	$(PY) scripts/pictures.py
 
 clean:
 	rm -rf _build

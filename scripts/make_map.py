@@ -18,7 +18,7 @@ START, END = "<!-- map -->\n", "<!-- end of map -->"
 
 def modules(code: str) -> set[str]:
     """The modules and folders of the package that a chapter's code uses, less `support`."""
-    tree = ast.parse("\n".join(line for line in code.splitlines() if not line.lstrip().startswith("%")))
+    tree = ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", code, flags=re.M))  # magics
     names = {HOME_OF[node.attr] for node in ast.walk(tree) if isinstance(node, ast.Attribute)
              and isinstance(node.value, ast.Name) and node.value.id == "ca" and node.attr in HOME_OF}
     for node in ast.walk(tree):

@@ -10,6 +10,7 @@ import pytest
 
 import coldavg as ca
 from coldavg.cli import COMMANDS, parser
+from scripts.make_map import with_map
 
 ROOT = Path(__file__).parent.parent
 PAGES = {str(path.relative_to(ROOT)): path.read_text()
@@ -20,7 +21,7 @@ PAGES |= {path: "\n\n".join(cell.source for cell in cells if cell.cell_type == "
           for path, cells in CELLS.items()}
 CODE = [file.read_text() for folder in ("coldavg", "scripts") for file in (ROOT / folder).rglob("*.py")]
 CODE += [cell.source for cells in CELLS.values() for cell in cells if cell.cell_type == "code"]
-IDENTIFIERS = set(re.findall(r"[A-Za-z_]\w*", "\n".join(CODE)))
+IDENTIFIERS = set(re.findall(r"[A-Za-z_]\w*", "\n".join(CODE))) | {file.stem for file in (ROOT / "tests").glob("*.py")}
 FOLDERS = ("coldavg", "tests", "scripts", "results", "book", "notebooks", "benchmarks")
 
 
@@ -107,3 +108,10 @@ def test_the_code_of_the_page_on_adding_your_own_runs():
         for table, before in ((ca.SAMPLERS, samplers), (TREATMENTS, treatments)):
             table.clear()
             table.update(before)
+
+
+def test_the_map_of_the_readme_is_that_of_the_chapters():
+    readme = (ROOT / "README.md").read_text()
+    assert with_map(readme) == readme, "run python scripts/make_map.py"
+    tests = re.findall(r"`(test_\w+\*?)`", readme)
+    assert len(tests) > 10 and all(list((ROOT / "tests").glob(f"{name}.py")) for name in tests)

@@ -55,6 +55,7 @@ def inspect(sampler: Sampler) -> list[Finding]:
 
 
 def find_properties(sampler: Sampler, pair: Tensor) -> list[Finding]:
+    """The findings of `inspect`, tried on `pair` (B, 2, C, H, W), float64."""
     mixture, rows = pair.mean(1), []
 
     def walk(target: str, steps: int = 5, given: Tensor = mixture, **more) -> Tensor:
@@ -94,6 +95,7 @@ def largest_error(sampler: Sampler, pair: Tensor, target: str, alpha0: float, st
 
 
 def equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two results are the same but for rounding in double precision."""
     return torch.allclose(one, other, rtol=0, atol=1e-9)
 
 
@@ -130,6 +132,6 @@ def format_comparison(psnrs: dict[str, Tensor], mine: str) -> str:
             ahead = psnrs[mine] - values
             low, high = bootstrap_interval(ahead[:, None])
             line += f"   {ahead.mean():+6.2f} dB ({low:+.2f} to {high:+.2f})"
-            line = f"{line:70}{100 * (ahead > 0).double().mean():3.0f} % of the pairs"
+            line = f"{line:70}{100 * (ahead > 0).double().mean():3.0f} % of pairs"
         lines.append(line)
     return "\n".join(lines)
