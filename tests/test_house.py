@@ -33,8 +33,13 @@ ALONE = {  # all that these import of the package
     "joint": {"matching", "mixing", "predictor"}, "optimiser": {"support.device", "unet"},
     "metrics": {"matching", "support.pixels"},
     "publishing": {"mixing", "support.pixels"}, "support.pixels": set(), "support.figures": {"support.pixels"},
-    "imagesets.reading": set(), "evaluation.archive": set(), "audit.embedding": set(), "audit.privacy": set(),
-    "audit.verdict": set(), "audit.report": {"support.figures", "support.pixels"},
+    "imagesets.reading": set(), "imagesets.decoding": {"imagesets.reading", "support.files"},
+    "imagesets.named": {"imagesets.decoding", "imagesets.reading", "support.files"},
+    "imagesets.opening": {"imagesets.decoding", "imagesets.named", "imagesets.reading", "support.files",
+                          "support.pixels"},
+    "imagesets.tuples": {"imagesets.opening"}, "evaluation.archive": set(), "audit.embedding": set(),
+    "audit.privacy": set(), "audit.verdict": set(), "audit.report": {"support.figures", "support.pixels"},
+    "audit.measure": {"evaluation.archive", "evaluation.averaging", "imagesets.opening", "metrics", "support.pixels"},
     "teach.oracle": {"mixing", "predictor"}, "teach.exercises": set()}
 OVERRIDES = {("nn.Module", "forward"), ("torch.optim.Optimizer", "step")}  # of others, who say what these do
 OLD_WORDS = {"marks", "order_blind_loss", "accept_limit", "places", "waves", "added"}
@@ -241,6 +246,7 @@ def wrong_words(folder: Path) -> list[str]:
 def test_imports_run_down_and_every_module_stands_in_the_order():
     assert upward(HOUSE) == [] and circles(HOUSE) == []
     assert {name.split(".")[0] for name in modules(HOUSE)} == {"", *ROOMS}, "no room is empty"
+    assert [room for room in ROOMS if not list((ROOT / "tests").glob(f"test_{room}*.py"))] == [], "each has its tests"
 
 
 def test_the_core_knows_nothing_of_what_is_built_on_it():
