@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir .
+COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 2 --dist loadfile
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
@@ -19,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 define build
 	rm -rf _build/source _build/sphinx _build/html
 	mkdir -p _build/source
-	cp -R _config.yml _toc.yml _static book results benchmarks _build/source/
+	cp -R _config.yml _toc.yml README.md _static book results benchmarks _build/source/
 	cp -R $(1) _build/source/notebooks
 	$(PY) scripts/fetch_mathjax.py _build/source/_extra/_static/mathjax
 	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source > _build/build.log \

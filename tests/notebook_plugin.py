@@ -1,6 +1,7 @@
 """A chapter whose data are absent is skipped by name, and can open no image set but those that it declares.
 
-Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.
+Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.  Two processes take
+turns at the chapters; each kernel then keeps to one thread.
 """
 
 import os
@@ -29,6 +30,21 @@ def pytest_ignore_collect(collection_path, config):
 @pytest.hookimpl(tryfirst=True)  # before nbval starts the kernel, which inherits this
 def pytest_runtest_setup(item):
     os.environ["COLDAVG_SETS"] = ",".join(told(item.path).get("needs", []))
+
+
+def pytest_configure():
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"  # kernels inherit it
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # one of two processes: the first one reports
+        session.config.workeroutput["skipped"] = skipped
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    skipped.extend(set(node.workeroutput.get("skipped", [])) - set(skipped))
 
 
 def pytest_terminal_summary(terminalreporter):

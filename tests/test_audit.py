@@ -88,7 +88,7 @@ def test_under_noise_that_drowns_all_the_mean_image_beats_the_attack(tmp_path):
 
 def test_what_was_damaged_in_the_folder_is_named(tmp_path, capsys):
     data = write(tmp_path / "own", load("digits")[:160])
-    words = ["audit", data, "--size", "28", "--steps", "1", "--count", "20", "--out", str(tmp_path / "out")]
+    words = ["audit", data, "--size", "16", "--steps", "1", "--count", "20", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     file = tmp_path / "out" / "attacker-2.safetensors"
     file.write_bytes(file.read_bytes()[:999])
@@ -101,7 +101,7 @@ def test_what_was_damaged_in_the_folder_is_named(tmp_path, capsys):
 
 def test_the_same_plan_gives_the_same_numbers_stopped_or_not(tmp_path, monkeypatch):
     data = write(tmp_path / "faces", load("digits")[:160], "p{i}.png")
-    plan = Plan(data, size=28, steps=6, count=20, published="noise-0.2", k=(2, 3))
+    plan = Plan(data, size=16, steps=6, count=20, published="noise-0.2", k=(2, 3))
     whole = run_audit(plan, tmp_path / "whole")
     stops = [True]
     assert run_audit(plan, tmp_path / "cut", stops) is None and not (tmp_path / "cut" / "report.json").exists()
@@ -114,12 +114,12 @@ def test_the_same_plan_gives_the_same_numbers_stopped_or_not(tmp_path, monkeypat
     assert bare(cut) == bare(whole) and cut["verdict"] == whole["verdict"]
     assert bare(run_audit(plan, tmp_path / "cut")) == bare(whole), "once more, with the networks that are there"
     with pytest.raises(ValueError, match="another audit .seed was 0, now 1.; choose another folder"):
-        run_audit(Plan(data, size=28, steps=6, count=20, published="noise-0.2", k=(2, 3), seed=1), tmp_path / "cut")
+        run_audit(Plan(data, size=16, steps=6, count=20, published="noise-0.2", k=(2, 3), seed=1), tmp_path / "cut")
 
 
 def test_minutes_become_steps_that_the_report_names(tmp_path, capsys):
     data = write(tmp_path / "own", load("digits")[:160])
-    words = ["audit", data, "--size", "28", "--minutes", "0.02", "--count", "20", "--out", str(tmp_path / "a")]
+    words = ["audit", data, "--size", "16", "--minutes", "0.02", "--count", "20", "--out", str(tmp_path / "a")]
     assert main(words) == 0
     found = json.loads((tmp_path / "a" / "report.json").read_text())
     steps = found["attacker"]["steps"]
@@ -195,7 +195,7 @@ def test_two_processes_audit_together(tmp_path):
     data = write(tmp_path / "own", load("digits")[:160])
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "coldavg.cli"]
-    words = ["audit", data, "--size", "28", "--published", "blur-1", "--k", "2,3", "--steps", "6", "--count", "20",
+    words = ["audit", data, "--size", "16", "--published", "blur-1", "--k", "2,3", "--steps", "6", "--count", "20",
              "--out", str(tmp_path / "out")]
     run = subprocess.run([sys.executable, *launch, *words], capture_output=True, text=True,
                          env=os.environ | {"OMP_NUM_THREADS": "1"})

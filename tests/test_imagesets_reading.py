@@ -92,7 +92,8 @@ def test_an_idx_file_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"ab"), idx(np.zeros((2, 3, 4), np.uint8))[:-9],
-                                     gzip.compress(struct.pack(">HBB3i", 0, 8, 3, 9, 9, 9) + b"short")])
+                                     gzip.compress(struct.pack(">HBB3i", 0, 8, 3, 9, 9, 9) + b"short")],
+                         ids=["empty", "no gzip", "no idx", "cut", "short"])
 def test_a_broken_idx_file_is_named(tmp_path, content):
     (tmp_path / "a.gz").write_bytes(content)
     with pytest.raises(ValueError, match="a.gz is no readable idx file"):
