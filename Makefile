@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test sets busy chapters own results clean
+.PHONY: book test compare units sets busy chapters own results clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -37,7 +37,13 @@ book: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(call build,notebooks)
+	$(MAKE) --no-print-directory -j2 --output-sync compare units
+
+# The chapters cell by cell, and all other tests: at the same time, for each leaves a core idle now and then
+compare:
 	$(COMPARE) notebooks
+
+units:
 	$(PYTEST)
 
 # What else can differ where other image sets are there: the tests of modules that open one

@@ -9,8 +9,9 @@ The core, in the order in which it is best read:
     settings, batches, optimiser, training
     metrics                how much came back
 
-Around it: publishing (what is done to averages before they are seen), imagesets, networks (the trained ones),
-evaluation (the protocol), audit (one's own images), teach (what the chapters share), cli, and support below all.
+Around it: publishing (what is done to averages before they are seen; settings and batches use it), imagesets,
+networks (the trained ones), evaluation (the protocol), audit (one's own images), teach (what the chapters share),
+cli, and support below all.
 """
 
 from importlib import import_module

@@ -25,7 +25,7 @@ def draw(images: Tensor | ImageSet, settings: Settings, step: int,
     """Batch number `step`: tuples (B, K, C, H, W) in the order of the settings, what the network gets, alphas (B,).
 
     A path network gets a point of the path, a joint one what was published, both (B, C, H, W).  All is a
-    function of the seed and `step` (Philox, a generator that counts), whatever was drawn before: a run can
+    function of the seed and `step` (Philox, a counter-based generator), whatever was drawn before: a run can
     stop and go on, and processes that share a batch each take their part, `mine`.
     """
     rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, step]))
@@ -41,13 +41,13 @@ def draw(images: Tensor | ImageSet, settings: Settings, step: int,
     if settings.order == "brightest":
         tuples = brightest_first(tuples)
     if settings.target == "joint":
-        seeds = [settings.seed << 64 | step + 1 << 32 | row for row in range(settings.batch)][mine]
+        seeds = [(settings.seed << 64) | ((step + 1) << 32) | row for row in range(settings.batch)][mine]
         return tuples, release(tuples, settings.published, settings.weights, seeds), alpha
     return tuples, on_path(tuples[:, 0], remainder_of(tuples), alpha[:, None, None, None]), alpha
 
 
 def draw_different(count: int, k: int, batch: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices (batch, k) into `count` images, all of a tuple different."""
+    """Indices (batch, k) into `count` images, no image twice in a tuple."""
     first = rng.integers(count, size=(batch, 1))
     gap = (count - 1) // (k - 1)  # partner j stands 1 + (j - 1) gap to j gap further on
     further = rng.integers(1, gap + 1, size=(batch, k - 1)) + gap * np.arange(k - 1)
@@ -55,7 +55,7 @@ def draw_different(count: int, k: int, batch: int, rng: np.random.Generator) -> 
 
 
 def draw_alike(images: Tensor | ImageSet, settings: Settings, rng: np.random.Generator) -> np.ndarray:
-    """Indices into the images to draw from: tuples as a publisher forms them who groups like with like."""
+    """Indices (batch, k) into the images: tuples as a publisher forms them who groups like with like."""
     drawn, _ = held_out(len(images))
     size, rows = min(settings.pool, len(drawn)), []
     while len(rows) < settings.batch:  # a pool, and if need be another

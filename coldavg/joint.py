@@ -22,7 +22,7 @@ def split(network: Network, mixture: Tensor, weights: Tensor) -> Tensor:
 
 
 def two_at_a_time(network: Network, mixture: Tensor, k: int) -> tuple[Tensor, int]:
-    """More than two images by a joint `network` for two: images (B, K, C, H, W), answers asked for.
+    """More than two images by a joint `network` for two: images (B, K, C, H, W), and how many answers were asked for.
 
     All K start as the mixture (B, C, H, W), equal weights; then every two of them are put together and
     split anew, LAPS times over.  A split leaves the sum of its two as it was: the mean stays the mixture.

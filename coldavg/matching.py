@@ -1,4 +1,4 @@
-"""Which recovered image is which?  The best of all orders, and the loss that counts it alone."""
+"""Which recovered image is which?  The best of all orders, and the loss that counts only that order."""
 
 import numpy as np
 import torch
@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def assign(gain: Tensor) -> Tensor:
-    """The order of the best summed gain: `gain` (B, K, K) of [tuple, slot, image], (B, K) the image of each slot.
+    """The order of the best summed gain: `gain` (B, K, K) of [tuple, truth, recovered], (B, K) the recovered image
+    that belongs to each true one.
 
     An assignment problem, solved exactly (Kuhn 1955; scipy), for any K.
     """
@@ -23,7 +24,7 @@ def in_order(images: Tensor, orders: Tensor) -> Tensor:
 def align(images: Tensor, reference: Tensor) -> Tensor:
     """`images` (B, K, C, H, W) in the order that fits `reference` best by squared error.
 
-    All orders share the squares, so it is the one of the largest inner products.
+    The sums of squares are the same for every order, so it is the one of the largest inner products.
     """
     inner = torch.einsum("bpd,bid->bpi", reference.flatten(2), images.detach().flatten(2).to(reference))
     return in_order(images, assign(inner))
@@ -34,7 +35,7 @@ def squared_errors(images: Tensor, reference: Tensor) -> Tensor:
     return (images - reference).square().flatten(1).mean(1)
 
 
-def average(errors: Tensor, log: bool = False) -> Tensor:
+def mean_error(errors: Tensor, log: bool = False) -> Tensor:
     """Errors (B,) as one number to be made small: their mean, or the mean of their logarithm.
 
     The logarithm lets an error that is small already count as much as a large one (+ 1e-4: not without end).
@@ -43,7 +44,7 @@ def average(errors: Tensor, log: bool = False) -> Tensor:
 
 
 def pit_loss(recovered: Tensor, truth: Tensor, log: bool = False) -> Tensor:
-    """The loss that joint networks are trained with: squared error under the best of the K! orders, tuple by tuple.
+    """The loss of joint networks for equal weights: squared error under the best of the K! orders, tuple by tuple.
 
     Both (B, K, C, H, W); one number comes back, the mean over tuples, or with `log` that of the logarithm.
     Permutation-invariant training (PIT): Yu, Kolbaek, Tan and Jensen 2017.
@@ -52,4 +53,4 @@ def pit_loss(recovered: Tensor, truth: Tensor, log: bool = False) -> Tensor:
     >>> pit_loss(pair.flip(1), pair).item()
     0.0
     """
-    return average(squared_errors(align(recovered, truth), truth), log)
+    return mean_error(squared_errors(align(recovered, truth), truth), log)

@@ -37,8 +37,8 @@ def match(recovered: Tensor, truth: Tensor) -> Tensor:
         return torch.cat([match(*part) for part in zip(recovered.split(several), truth.split(several))])
     b, k = truth.shape[:2]
     image, answer = truth.repeat_interleave(k, dim=1), recovered.repeat(1, k, 1, 1, 1)
-    gain = psnr(answer.flatten(0, 1), image.flatten(0, 1)).reshape(b, k, k)  # [b, image, answer]
-    return in_order(recovered, assign(gain))
+    table = psnr(answer.flatten(0, 1), image.flatten(0, 1)).reshape(b, k, k)  # [tuple, truth, recovered]
+    return in_order(recovered, assign(table))
 
 
 def score(recovered: Tensor, truth: Tensor, mixture: Tensor) -> dict[str, Tensor]:

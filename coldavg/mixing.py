@@ -44,7 +44,7 @@ def check_images(images: Tensor, name: str = "images", dims: int = 4) -> Tensor:
 
 
 def check_weights(weights: Sequence[float] | Tensor | None, k: int) -> Tensor:
-    """Mixing weights as a (K,) float64 tensor; None means 1/K each.  Raises ValueError if they are none."""
+    """Mixing weights as a (K,) float64 tensor; None means 1/K each.  Raises ValueError if they are not valid."""
     if not isinstance(k, Integral) or k < 2:
         raise ValueError(f"k must be a whole number of at least 2, got {k}; one image is no mixture")
     if weights is None:

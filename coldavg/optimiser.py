@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """A matrix near to the nearest orthogonal one: five steps of Newton and Schulz, of the fifth degree."""
+    """A matrix near to the nearest orthogonal one: five Newton-Schulz steps of the fifth degree."""
     x = matrix.to(dtype)
     x = x.T if matrix.shape[0] > matrix.shape[1] else x
     x = x / x.norm().clamp(min=1e-7)
@@ -60,7 +60,7 @@ class Optimiser:
     def step(self, learning_rate: float) -> None:
         """One step at this `learning_rate`; the gradients are used up."""
         for view, weight in zip(self.views, self.matrices):
-            view.grad = matrix(weight.grad).contiguous()  # as after a restart: Muon rounds by the layout
+            view.grad = matrix(weight.grad).contiguous()  # Muon's bits depend on the layout: as after a restart
         for part in self.parts:
             part.param_groups[0]["lr"] = learning_rate
             part.step()

@@ -1,4 +1,4 @@
-"""What takes mixtures apart asks something: a network, or in small worlds an exact predictor.  Here is how."""
+"""What `unmix` asks: a network, or in small worlds an exact predictor.  All that it must offer, and one call."""
 
 from typing import Protocol
 

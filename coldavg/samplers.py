@@ -5,7 +5,7 @@
     s.a, s.b      a, b     it goes from weight a of the remainder to weight b < a
     s.original    x^_1     the guess at the image being recovered
     s.remainder   r^       the guess at the remainder
-    s.mixture     m        the superimposed image, at alpha_0 on the path
+    s.mixture     m        the mixture, at alpha_0 on the path
     s.alpha0      alpha_0  1 - w_1
 
 A sampler is one step function and its partner rule: where the half comes from that the network did
@@ -94,7 +94,7 @@ def cold(s: Step) -> Tensor:
 
 @sampler("without_error_removal", partner="state")
 def without_error_removal(s: Step) -> Tensor:
-    """Mix the guesses anew at b, where they agree with the state instead of the mixture."""
+    """As `naive`, but for the partner rule: the guesses agree with the state instead of the mixture."""
     return on_path(s.original, s.remainder, s.b)
 
 

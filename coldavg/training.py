@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .batches import draw, held_out
 from .imagesets.opening import ImageSet, open_images
-from .matching import align, average, pit_loss, squared_errors
+from .matching import align, mean_error, pit_loss, squared_errors
 from .mixing import brightest_first, check_images, check_weights, project, remainder_of, say
 from .optimiser import Optimiser
 from .publishing import release
@@ -52,19 +52,19 @@ def loss_of(network: UNet, tuples: Tensor, given: Tensor, alpha: Tensor, setting
     log = settings.loss == "log"
     if settings.target != "joint":
         truth = say(settings.target, tuples[:, 0], remainder_of(tuples))
-        return average(squared_errors(network(given, alpha).float(), truth), log)
+        return mean_error(squared_errors(network(given, alpha).float(), truth), log)
     weights = check_weights(settings.weights, settings.k)
     answer = network(given, (1 - weights[0]).to(given).expand(len(given)))
     recovered = (project(answer, given, weights) if settings.exact else answer).float()
     if settings.weights is None:
         return pit_loss(recovered, tuples, log)
-    return average(squared_errors(recovered, tuples), log)  # known weights tell the images apart
+    return mean_error(squared_errors(recovered, tuples), log)  # known weights tell the images apart
 
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
         callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
         start: UNet | None = None) -> Progress:
-    """Train a network of `settings` and return it, averaged over its last steps, with its losses.
+    """Train a network of `settings`; return it, averaged over its last steps, with its losses, as a Progress.
 
     `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
     ends after `settings.mixtures` mixtures or `seconds`; the learning rate (warm-up, then cosine) falls
@@ -79,9 +79,10 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
     images = open_images(settings.data, "train") if images is None else images
     if isinstance(images, Tensor):
         images = check_images(images).float()
-    if len(images) < settings.k or images.shape[1] != settings.channels:
-        raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), "
-                         f"got the shape {tuple(images.shape)}; change settings.k or settings.channels")
+    if len(held_out(len(images))[0]) < settings.k or images.shape[1] != settings.channels:
+        raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), beside the "
+                         f"tenth that is held out, got the shape {tuple(images.shape)}; change settings.k or "
+                         "settings.channels")
     run = Run(settings, images, seconds, folder, start)
     checked, state = time.perf_counter(), run.state
     with (tqdm(total=settings.mixtures, initial=run.seen, unit=" mixtures", disable=not (progress and state.main),
@@ -150,7 +151,7 @@ class Run:
         return [part.to(self.accelerator.device) for part in draw(self.images, self.settings, step, self.mine)]
 
     def learn(self, tuples: Tensor, given: Tensor, alpha: Tensor) -> float:
-        """One step of the optimiser, and of the average; returns the loss over all processes."""
+        """One step of the optimiser, and of the averaged network; returns the loss over all processes."""
         settings, accelerator = self.settings, self.accelerator
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = loss_of(self.network, tuples, given, alpha, settings)
@@ -178,7 +179,7 @@ class Run:
         return broadcast(torch.tensor(self.spent, device=self.accelerator.device)).item()
 
     def check(self) -> None:
-        """Recover the held-out tuples with the average; log it, and with a folder, write log and checkpoint."""
+        """Recover the held-out tuples with the averaged network; log it; with a folder, write log and checkpoint."""
         state, k = self.state, self.settings.k
         recent = [loss for *_, loss in state.losses[-200:]]
         entry = {"mixtures_seen": self.seen, "seconds": round(self.spent, 1),

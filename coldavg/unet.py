@@ -60,14 +60,14 @@ class UNet(nn.Module):
 
     It is made from its `settings`, whose `seed` draws the first parameters; `size` is the (H, W) of the
     training images, None if any.  With a `patch` of 2 there are a fourth of the places, so the same time
-    allows twice the width.  What comes out is added to what went in, but for "difference": the network says
-    where images depart from it.  The attributes that `unmix` asks for are those of `Network`.
+    allows twice the width.  What comes out is added to what went in, for most answers lie near it (a
+    "difference" does not): so the network says only the change.  Its attributes are those that `unmix` asks for.
 
     >>> UNet(Settings(target="joint", widths=(8, 16)))(torch.zeros(5, 1, 28, 28), torch.full((5,), 0.5)).shape
     torch.Size([5, 2, 1, 28, 28])
     """
 
-    ends = ("stem", "last", "embed")  # the parts whose weights the optimiser does not treat as inner matrices
+    ends = ("stem", "last", "embed")  # the parts that the optimiser does not treat as inner matrices
 
     def __init__(self, settings: Settings, size: tuple[int, int] | None = None):
         super().__init__()

@@ -28,9 +28,10 @@ class Point:
 class Result:
     """What `unmix` returns.
 
-    `images` (K, C, H, W), or (B, K, C, H, W) for a batch; their weighted sum is the mixture, so that
-    they may leave [-1, 1] by a little.  `calls` counts network calls for each mixture.  `trajectory`
-    holds a Point for every step and one for the end (images with a batch dimension), if asked for.
+    `images` (K, C, H, W), or (B, K, C, H, W) for a batch; their weighted sum is the mixture (but for a
+    network that is not `exact`), so that they may leave [-1, 1] by a little.  `calls` counts network calls
+    for each mixture.  `trajectory` holds a Point for every step and one for the end (images with a batch
+    dimension), if asked for; for more than two images those of one peeling after another.
     """
 
     images: Tensor
@@ -61,7 +62,7 @@ def schedule(steps: int | Sequence[float], alpha0: float) -> list[float]:
 def check_joint(network: Network, k: int, weights) -> Tensor:
     """The mixing weights of a call of a joint network: those that it was trained on."""
     trained = check_weights(network.weights, network.k)
-    if k != network.k and (network.k != 2 or not network.exact):
+    if k != network.k and (network.k != 2 or not network.exact or network.weights is not None):
         raise ValueError(f"k must be {network.k} for this joint network, got {k}; use a network for {k} images, or one "
                          "for 2 that was trained on plain averages, which takes more two at a time")
     weights = check_weights(weights if weights is not None or k != network.k else trained, k)
@@ -112,8 +113,9 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", st
     out one after another: peeling) or a joint one (one call; `sampler` and `steps` play no part; one
     for two serves any `k`, every two images in turn).
     `sampler` a name of SAMPLERS; `steps` their number, or the alphas from alpha_0 = 1 - w_1 down to 0.
-    `k` and `weights` say what was mixed: a pair of equal weights by default; for a pair, `alpha0`
-    alone says the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
+    `k` and `weights` say what was mixed: by default what a joint network was trained on, for a path network a
+    pair of equal weights; for a pair, `alpha0` alone says the weights.  A list of `steps` is scaled to the
+    alpha_0 of each further peeling.  `callback` gets a Point after every step; `seed` is for random samplers.
     Raises ValueError or TypeError, naming what was wrong and what to do.
 
     >>> from coldavg import load, load_network, mix

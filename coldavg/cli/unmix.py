@@ -31,7 +31,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--sampler", default="cold", help=f"for path networks: {', '.join(SAMPLERS)}")
     p.add_argument("--steps", type=int, default=20, help="steps of the sampler, for path networks")
     p.add_argument("--k", type=int, help="how many images were mixed (default: 2, or those of a joint network)")
-    p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
+    p.add_argument("--weights", type=numbers(float),
+                   help="mixing weights, as 0.6,0.4 (default: equal, or a network's own)")
     p.add_argument("--resize", action="store_true", help="crop to the middle and resize to the network's size")
     p.add_argument("--out", type=Path, required=True, help="folder for the results")
     p.set_defaults(run=run)
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
         done = {
             "image": path.name, "network": options.network,
             "network_sha256": fingerprint(network_file(options.network)),
-            "k": k, "weights": list(options.weights or [1 / k] * k),
+            "k": k, "weights": list(options.weights or (k == network.k and network.weights) or [1 / k] * k),
             "sampler": "joint" if network.target == "joint" else options.sampler, "calls": result.calls,
             "seconds": round(seconds, 3), "resized": options.resize, "recovered": list(named),
             "comparison": f"{path.stem}-comparison.png", "version": __version__,

@@ -1,4 +1,9 @@
-"""The protocol: how averages are made, attacked and scored, and how rows of results are stamped and kept."""
+"""The protocol: how averages are made, attacked and scored, and how rows of results are stamped and kept.
+
+    averaging   how averages are made        measuring         the protocol, and one row of results
+    attackers   who takes them apart         rows              stamps; rows in a file
+    archive     the search without network   reidentification  with its recognisers: are people found?
+"""
 
 from .attackers import recover
 from .averaging import PAIRS, Averaging

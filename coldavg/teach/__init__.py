@@ -1,4 +1,9 @@
-"""What the chapters share: players, widgets, exercises, exact predictors, the sampler workshop."""
+"""What the chapters share: players, widgets, exercises, exact predictors, the sampler workshop.
+
+    player   a slider that needs no kernel    oracle     exact predictors for small worlds
+    widgets  controls that need one           workshop   what a step function does, in words
+    tiles    pictures side by side, ranks     exercises  an answer is tried
+"""
 
 from .exercises import attempt
 from .oracle import FiniteWorld, GaussianWorld, Known
