@@ -11,7 +11,8 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(PY) -m pip install --disable-pip-version-check -q --no-compile -r requirements.txt
+	$(PY) -m compileall -q -j 0 .venv/lib >/dev/null || true # on all processors, as pip would on one
 	$(PY) -m pip install --disable-pip-version-check -q --no-deps -e .
 	touch $@
 
