@@ -72,6 +72,8 @@ def test_a_joint_network_knows_its_own_weights_alone():
         torch.testing.assert_close(mix(recovered.clamp(-1, 1), (0.7, 0.3)), mixture)
     with pytest.raises(ValueError, match=r"trained on, got \[0.5, 0.5\], not \[0.7, 0.3\]"):
         unmix(mixture, network, weights=(0.5, 0.5))
+    with pytest.raises(ValueError, match="that was trained on plain averages"):
+        unmix(mixture, network, k=3)  # two at a time would ask it as if on halves
 
 
 def test_a_network_trained_on_changed_averages_is_not_bound_to_them():

@@ -75,6 +75,11 @@ def test_images_that_can_not_be_trained_on(images, words):
         fit(Settings(**small), images, progress=False)
 
 
+def test_the_tenth_that_is_held_out_must_leave_a_tuple():
+    with pytest.raises(ValueError, match="at least k = 10 of 1 channel.s., beside the tenth that is held out"):
+        fit(Settings(**small | {"target": "joint", "k": 10}), torch.zeros(10, 1, 8, 8), progress=False)
+
+
 def test_the_losses_are_what_they_are_called():
     """A network that says nought of two images of -1/2 and 1/2: it says m = 0 for both, an error of 1/4."""
     class Silent(torch.nn.Module):
