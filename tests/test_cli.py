@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from coldavg import load_network, mix, psnr, round_to_8_bits
+from coldavg import Settings, UNet, load_network, mix, psnr, round_to_8_bits
 from coldavg.cli import main
 from coldavg.cli.unmix import read_image
 from coldavg.evaluation import protocol
 from coldavg.metrics import match
+from coldavg.networks import save_network
 from coldavg.support.pixels import png
 
 
@@ -42,6 +43,15 @@ def test_unmix_writes_two_readable_digits(tmp_path, capsys):
     assert done["calls"] == 1 and done["sampler"] == "joint" and done["weights"] == [0.5, 0.5]
     assert len(done["network_sha256"]) == 64
     assert "average-comparison.png" in capsys.readouterr().out
+
+
+def test_unmix_notes_the_weights_that_it_used(tmp_path):
+    average(tmp_path / "average.png")
+    network = UNet(Settings(target="joint", weights=(0.7, 0.3), widths=(8,)), (28, 28))
+    save_network(network, tmp_path / "own.safetensors")
+    words = ["--network", str(tmp_path / "own.safetensors"), "--out", str(tmp_path / "out")]
+    assert main(["unmix", str(tmp_path / "average.png"), *words]) == 0
+    assert json.loads((tmp_path / "out" / "average.json").read_text())["weights"] == [0.7, 0.3]
 
 
 def test_unmix_by_a_path_network_with_weights(tmp_path):
