@@ -10,7 +10,7 @@ from torch import Tensor
 from ..evaluation.archive import search, which_found
 from ..evaluation.averaging import Averaging
 from ..imagesets.opening import ImageSet
-from ..metrics import match, psnr, score_matched, ssim, summarise
+from ..metrics import match, score, score_matched, summarise
 from ..support.pixels import round_to_8_bits
 
 CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
@@ -35,7 +35,7 @@ def measure_search(published: Tensor, candidates: Tensor, indices: Tensor) -> di
 
 def attack_averages(averaging: Averaging, attack: Callable[[Tensor], Tensor], audited: ImageSet,
                     learnt: ImageSet | None, count: int, seed: int) -> tuple[dict, dict]:
-    """A row of results, and pictures of the case of which most came back, of the median, and of the least.
+    """A row of results, and pictures of the case of which most came back, by SSIM, of the median, and of the least.
 
     `count` averages of `audited` images are made and attacked; `learnt` are the attacker's own images, if there
     are any.  ValueError if the images give fewer than two averages.
@@ -47,20 +47,24 @@ def attack_averages(averaging: Averaging, attack: Callable[[Tensor], Tensor], au
     tuples, started = audited[indices], time.perf_counter()
     published = averaging.publish(tuples, seed)
     recovered = attack(published)
-    row, matched = measure_attack(recovered, tuples, published)
-    likeness = ssim(published.repeat_interleave(averaging.k, 0), tuples.flatten(0, 1)).reshape(len(indices), -1)
+    matched = match(round_to_8_bits(recovered), tuples)
+    scores = score_matched(matched, tuples, published)
     row = {"k": averaging.k, "averages": len(indices), "blind_gain": blind_gain(recovered, tuples, published, learnt),
-           **row, "median_average_ssim": round(likeness.amax(1).median().item(), 4)}
+           **summarise(scores), "median_average_ssim": round(scores["average_ssim"].amax(1).median().item(), 4)}
     row |= search_in_archive(averaging, published, indices, audited)
     row["seconds"] = round(time.perf_counter() - started, 1)
-    return row, choose_cases(matched, tuples, published)
+    order = scores["ssim"].mean(1).argsort(descending=True)
+    chosen = order[[0, len(order) // 2, -1]]
+    return row, {"truth": tuples[chosen], "published": published[chosen], "recovered": matched[chosen],
+                 "psnr": scores["psnr"][chosen]}
 
 
 def blind_gain(recovered: Tensor, tuples: Tensor, published: Tensor, learnt: ImageSet | None) -> float:
     """What closed eyes gain over the average (dB): another average's answer moved onto this one, or the mean image."""
     moved = (recovered - recovered.mean(1, keepdim=True)).roll(1, 0) + published[:, None]
     usual = recovered.mean((0, 1)) if learnt is None else learnt[:MEAN_OF].mean(0)
-    return max(measure_attack(answer, tuples, published)[0]["gain"] for answer in (moved, usual.expand_as(tuples)))
+    gains = [score(answer, tuples, published)["gain"] for answer in (moved, usual.expand_as(tuples))]
+    return round(max(gain.mean().item() for gain in gains), 3)
 
 
 def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, audited: ImageSet) -> dict:
@@ -72,12 +76,3 @@ def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, 
     positions = torch.empty(len(audited), dtype=torch.long).scatter(0, archive, torch.arange(len(archive)))
     candidates = averaging.as_published(audited[archive])
     return measure_search(published, candidates, positions[indices]) | {"archive": len(archive)}
-
-
-def choose_cases(matched: Tensor, tuples: Tensor, published: Tensor) -> dict[str, Tensor]:
-    """The pictures of three averages: the one of which most came back, by SSIM, the median, and the least."""
-    similarity = ssim(matched.flatten(0, 1), tuples.flatten(0, 1)).reshape(len(tuples), -1).mean(1)
-    order = similarity.argsort(descending=True)
-    chosen = order[[0, len(order) // 2, -1]]
-    return {"truth": tuples[chosen], "published": published[chosen], "recovered": matched[chosen],
-            "psnr": torch.stack([psnr(matched[one], tuples[one]) for one in chosen])}
