@@ -76,7 +76,7 @@ def test_an_average_that_is_nearly_one_of_its_images_hides_nothing(tmp_path):
 
 
 def test_the_worst_k_decides(tmp_path):
-    found = run_audit(Plan("digits", k=(16, 2), attacker="digits-joint", count=8), tmp_path)
+    found = run_audit(Plan("digits", k=(6, 2), attacker="digits-joint", count=8), tmp_path)
     assert found["verdict"]["level"] == "high" and "averages of 2" in found["verdict"]["sentence"]
 
 
@@ -215,7 +215,8 @@ def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
     chapter, = (root / "notebooks").glob("10-*.ipynb")
     own = write(tmp_path / "own", load("digits")[:120])
     words = [str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
-             "-p", "folder", json.dumps(own), "-p", "steps", "2", "-p", "count", "8"]
+             "-p", "folder", json.dumps(own), "-p", "size", "16", "-p", "steps", "2",
+             "-p", "count", "8"]
     run = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=root,
                          env=os.environ | {"PYTHONPATH": str(root)})
     assert run.returncode == 0, run.stderr[-3000:]

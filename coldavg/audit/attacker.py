@@ -45,14 +45,11 @@ def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) 
         return plan, [Attacker(load_network(plan.attacker))] * len(plan.k)
     # plain averages are taken apart two at a time; for all others a network is trained for each K
     wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
-    note("choosing a network to start from")
-    start = nearest_network(learnt)
-    network = load_network(start)
-    blurs = [choose_blur(network, learnt, each) for each in wanted]
-    every = [settings_for(each, plan, learnt, start, blur) for each, blur in zip(wanted, blurs)]
-    plan = plan_training(plan, out, every[0], learnt, network)
+    begun = read_plan(plan, learnt.sha256, out / "plan.json") or begin(plan, learnt, wanted, out / "plan.json")
+    plan, start, network = replace(plan, steps=begun["steps"]), begun["start"], load_network(begun["start"])
+    every = [settings_for(each, plan, learnt, start, blur) for each, blur in zip(wanted, begun["blurs"])]
     found = []
-    for settings, blur in zip(every, blurs):  # each network starts from the one before it
+    for settings, blur in zip(every, begun["blurs"]):  # each network starts from the one before it
         mixtures = settings.batch * max(1, plan.steps // len(wanted))
         network = train_attacker(replace(settings, mixtures=mixtures), learnt, network, out, stops)
         if network is None:
@@ -108,23 +105,29 @@ def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str,
                     batch=batch, learning_rate=1e-3, seed=plan.seed)
 
 
-def plan_training(plan: Plan, out: Path, settings: Settings, images: ImageSet, start: UNet) -> Plan:
-    """The plan with its steps: as given, as this folder's audit began with them, or as the speed allows."""
+def begin(plan: Plan, images: ImageSet, wanted: list[Averaging], file: Path) -> dict:
+    """What an audit settles before it trains, and keeps in `file`: the start network, blurs, and the steps.
+
+    The steps are those of the plan, or as many as the speed of a trial allows.
+    """
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
-    file, begun = out / "plan.json", read_plan(plan, images.sha256, out / "plan.json")
-    if begun is not None:
-        return begun
+    note("choosing a network to start from")
+    start = nearest_network(images)
+    network = load_network(start)
+    blurs = [choose_blur(network, images, each) for each in wanted]
     steps = plan.steps
     if steps is None:
-        trial = fit(replace(settings, mixtures=settings.batch * TRIAL), images, progress=False, start=start)
+        settings = settings_for(wanted[0], plan, images, start, blurs[0])
+        trial = fit(replace(settings, mixtures=settings.batch * TRIAL), images, progress=False, start=network)
         seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
         steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
+    begun = {"asked": describe_plan(plan, images.sha256), "steps": steps, "start": start, "blurs": blurs}
     if PartialState().is_main_process:
         note(f"{steps} steps of training")
-        write_atomically(file, json.dumps({"asked": describe_plan(plan, images.sha256), "steps": steps}).encode())
-    return replace(plan, steps=steps)
+        write_atomically(file, json.dumps(begun).encode())
+    return begun
 
 
 def note(text: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..evaluation.averaging import Averaging
@@ -62,8 +62,8 @@ class Plan:
         return shlex.join([*words, "--out", "again"])
 
 
-def read_plan(plan: Plan, sha256: str, file: Path) -> Plan | None:
-    """The plan with the steps that an audit of these images, begun before, wrote into `file`; None if there is none.
+def read_plan(plan: Plan, sha256: str, file: Path) -> dict | None:
+    """What an audit of these images by this plan, begun before, wrote into `file`; None if there is none.
 
     `sha256` is that of the images learned from.  ValueError if the file is damaged, or holds another plan.
     """
@@ -73,7 +73,7 @@ def read_plan(plan: Plan, sha256: str, file: Path) -> Plan | None:
             return None
         held = json.loads(file.read_text())
         if held["asked"] == asked:
-            return replace(plan, steps=held["steps"])
+            return {name: held[name] for name in ("steps", "start", "blurs")}
         other = "; ".join(f"{name} was {held['asked'].get(name)!r}, now {value!r}" for name, value in asked.items()
                           if held["asked"].get(name) != value)
     except (ValueError, LookupError, TypeError, AttributeError):
