@@ -1,9 +1,10 @@
 # make book: run every chapter, build the book from those runs.   make test: everything that must hold.
 PYTHON ?= python3
 PY := .venv/bin/python
+WORKERS ?= 2
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 2 --dist loadfile
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
+COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n $(WORKERS) --dist loadfile
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal --durations=10
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
@@ -38,9 +39,9 @@ book: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(call build,notebooks)
-	$(MAKE) --no-print-directory -j2 --output-sync compare units
+	$(MAKE) --no-print-directory -j2 --output-sync compare units WORKERS=1
 
-# The chapters cell by cell, and all other tests: at the same time, for each leaves a core idle now and then
+# The chapters cell by cell, and all other tests: at the same time, a core for each, for they take equally long
 compare:
 	$(COMPARE) notebooks
 
