@@ -11,7 +11,7 @@ import pytest
 from coldavg import load
 from coldavg.cli import main
 from coldavg.imagesets import SETS, open_images
-from coldavg.imagesets.named import DECLARED, cache_folder, find_source
+from coldavg.imagesets.named import DECLARED, ask_size, cache_folder, find_source
 from coldavg.support.files import fingerprint
 
 from .pictures import disk_of, fill, idx, noise, packed, tarred, zipped
@@ -37,6 +37,13 @@ class Home(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if self.path.startswith("/cut") else content)
+
+    def do_HEAD(self):
+        found = self.path in self.files
+        self.send_response(200 if found else 404)
+        if found and not self.path.startswith("/silent"):
+            self.send_header("Content-Length", str(len(self.files[self.path])))
+        self.end_headers()
 
     def log_message(self, *words):
         pass
@@ -73,7 +80,8 @@ def flowers(tmp_path):
 def test_flowers_are_fetched_once(home, monkeypatch, tmp_path, capsys):
     publish(monkeypatch, home, "flowers", "/102flowers.tgz", flowers(tmp_path))
     opened = open_images("flowers", "all")
-    assert SETS["flowers"].terms in capsys.readouterr().err
+    terms, fetching, *_ = capsys.readouterr().err.splitlines()
+    assert SETS["flowers"].terms in terms and "/102flowers.tgz, 0." in fetching and fetching.endswith(" MB"), fetching
     assert opened.shape == (7, 3, 64, 64) and opened.sizes == ((120, 80),) * 2 and opened.flips
     assert len(open_images("flowers", "train")) == 5 and len(open_images("flowers")) == 2, "image by image"
     assert Home.asked == ["/102flowers.tgz"] and capsys.readouterr().err == "", "terms are shown once"
@@ -90,6 +98,13 @@ def test_xrays_are_the_grey_images_of_their_folder(home, monkeypatch, tmp_path):
              for i in range(4) for kind in ("CXR", "Hand")}
     publish(monkeypatch, home, "xrays", "/MedNIST.tar.gz", tarred(tmp_path / "made", files).read_bytes())
     assert open_images("xrays", "all").shape == (4, 1, 64, 64) and not open_images("xrays").broken
+
+
+def test_the_size_is_what_the_server_says_if_it_says_it(home):
+    Home.files |= {"/known": bytes(2_345_678), "/silent": b"some"}
+    assert ask_size(f"{home}/known") == "2.3 MB"
+    for nobody in (f"{home}/silent", f"{home}/absent", "http://127.0.0.1:9/x"):
+        assert ask_size(nobody) == "of a size that can't be asked"
 
 
 MNIST = SETS["digits-full"].file
@@ -196,7 +211,7 @@ def test_only_declared_sets_open_though_the_files_are_there(home, monkeypatch, t
         with pytest.raises(FileNotFoundError, match="'flowers' is not among the sets that COLDAVG_SETS lists, 'xrays"):
             open_images("flowers", split)
     assert main(["data", "flowers"]) == 2 and "add it there" in capsys.readouterr().err
-    monkeypatch.setenv(DECLARED, "flowers")
+    monkeypatch.setenv(DECLARED, "xrays, flowers")
     assert open_images("flowers").shape[0] > 0
     assert not Home.asked
 
@@ -207,7 +222,8 @@ def test_where_sets_are_declared_nothing_is_fetched(home, monkeypatch, tmp_path,
         monkeypatch.setenv(DECLARED, declared)
         with pytest.raises(FileNotFoundError, match=words):
             open_images("flowers")
-        assert main(["data", "flowers"]) == 2 and words in capsys.readouterr().err
+        error = capsys.readouterr().err if main(["data", "flowers"]) == 2 else ""
+        assert words in error and ("unset COLDAVG_SETS, and fetch it" in error or not declared), error
     assert not Home.asked and not cache_folder().exists()
     monkeypatch.delenv(DECLARED)
     assert len(open_images("flowers", "all")) == 7 and Home.asked == ["/102flowers.tgz"]

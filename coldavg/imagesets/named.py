@@ -5,7 +5,9 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pooch
 from tqdm import tqdm
@@ -103,13 +105,14 @@ def find_source(data: str | Path, split: str = "test", fetch: bool = False) -> P
             return file
     if fetch and DECLARED not in os.environ:
         return download(known)
+    free = f"unset {DECLARED}, and " if DECLARED in os.environ else ""
     raise FileNotFoundError(f"data {known.name!r} needs the file {known.local}, not found; set COLDAVG_DATA to the "
-                            f"folder that holds it, or fetch it with: coldavg data {known.name}")
+                            f"folder that holds it, or {free}fetch it with: coldavg data {known.name}")
 
 
 def check_declared(known: NamedSet) -> None:
     """FileNotFoundError for a named set that COLDAVG_SETS does not list, where that is set: see `DECLARED`."""
-    if known.name not in os.environ.get(DECLARED, known.name).split(","):
+    if known.name not in map(str.strip, os.environ.get(DECLARED, known.name).split(",")):
         raise FileNotFoundError(f"data {known.name!r} is not among the sets that {DECLARED} lists, "
                                 f"{os.environ[DECLARED]!r}; add it there, or to what the chapter or test says it needs")
 
@@ -123,7 +126,7 @@ def download(known: NamedSet) -> Path:
     """Fetch a named set into the cache, unless its public file was put there; errors say how to do that."""
     file = cache_folder() / known.file
     if not file.is_file():
-        print(f"{known.name}: {known.terms}\nfetching {known.address}", file=sys.stderr)
+        print(f"{known.name}: {known.terms}\nfetching {known.address}, {ask_size(known.address)}", file=sys.stderr)
         with writable(file.parent), replacing(file) as half:
             fetch_file(known, half, f"fetch {known.address} by hand and put it into {str(file.parent)!r}, or set "
                                     f"COLDAVG_DATA to a folder that holds {known.local}")
@@ -134,6 +137,15 @@ def download(known: NamedSet) -> Path:
         numbered_copy(file, half, known.size, known.count, known.inside, known.identity)
     file.unlink()
     return copy
+
+
+def ask_size(address: str) -> str:
+    """The size of a public file in words, as its server says it."""
+    try:
+        with urlopen(Request(address, method="HEAD"), timeout=30) as answer:
+            return f"{int(answer.headers['Content-Length']) / 1e6:,.1f} MB"
+    except (OSError, HTTPException, ValueError, TypeError):  # that it can't be fetched, if so, is said where it is
+        return "of a size that can't be asked"
 
 
 def fetch_file(known: NamedSet, path: Path, by_hand: str) -> None:
