@@ -1,10 +1,10 @@
 # make book: run every chapter, build the book from those runs.   make test: everything that must hold.
 PYTHON ?= python3
 PY := .venv/bin/python
-WORKERS ?= 2
+LONG := $(patsubst %,tests/test_%.py,pages audit gate training) # first: two processes take turns at files, a core each
 CHAPTERS := $(wildcard notebooks/*.ipynb)
-COMPARE := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n $(WORKERS) --dist loadfile
-PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal --durations=10
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
+CELLS := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 2 --dist loadfile --no-loadscope-reorder
 export JUPYTER_PLATFORM_DIRS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
@@ -39,13 +39,13 @@ book: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(call build,notebooks)
-	$(MAKE) --no-print-directory -j2 --output-sync compare units WORKERS=1
+	$(CELLS) $(LONG) notebooks tests
 
-# The chapters cell by cell, and all other tests: at the same time, a core for each, for they take equally long
-compare:
-	$(COMPARE) notebooks
+# Both of these, apart: the chapters cell by cell, and all other tests
+compare: .venv/installed
+	$(CELLS) notebooks
 
-units:
+units: .venv/installed
 	$(PYTEST)
 
 # What else can differ where other image sets are there: the tests of modules that open one
@@ -54,7 +54,7 @@ sets: .venv/installed
 
 # The chapters that train, cell by cell, on a machine as busy as it can be
 busy: .venv/installed
-	$(PY) scripts/under_load.py $(COMPARE) --training notebooks
+	$(PY) scripts/under_load.py $(CELLS) --training notebooks
 
 # Renew the committed outputs of the chapters
 chapters: .venv/installed

@@ -1,7 +1,7 @@
 """A chapter whose data are absent is skipped by name, and can open no image set but those that it declares.
 
 Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.  Two processes take
-turns at the chapters; each kernel then keeps to one thread.
+turns at the files; each kernel then keeps to one thread.
 """
 
 import os
@@ -29,7 +29,8 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(tryfirst=True)  # before nbval starts the kernel, which inherits this
 def pytest_runtest_setup(item):
-    os.environ["COLDAVG_SETS"] = ",".join(told(item.path).get("needs", []))
+    if item.path.suffix == ".ipynb":
+        os.environ["COLDAVG_SETS"] = ",".join(told(item.path).get("needs", []))
 
 
 def pytest_configure():
