@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .batches import draw, held_out
+from .batches import Batch, draw, held_out
 from .imagesets.opening import ImageSet, open_images
 from .matching import align, mean_error, pit_loss, squared_errors
 from .mixing import brightest_first, check_images, check_weights, project, remainder_of, say
@@ -47,18 +47,27 @@ class Progress:
     done: float = 0.0  # share of the run, 0 to 1
 
 
-def loss_of(network: UNet, tuples: Tensor, given: Tensor, alpha: Tensor, settings: Settings) -> Tensor:
+def loss_of(network: UNet, batch: Batch, settings: Settings) -> Tensor:
     """The training loss of a path or a joint network on a batch, as `draw` gives it."""
     log = settings.loss == "log"
     if settings.target != "joint":
-        truth = say(settings.target, tuples[:, 0], remainder_of(tuples))
-        return mean_error(squared_errors(network(given, alpha).float(), truth), log)
-    weights = check_weights(settings.weights, settings.k)
-    answer = network(given, (1 - weights[0]).to(given).expand(len(given)))
-    recovered = (project(answer, given, weights) if settings.exact else answer).float()
+        truth = say(settings.target, batch.tuples[:, 0], remainder_of(batch.tuples))
+        return mean_error(squared_errors(network(batch.given, batch.alpha).float(), truth), log)
+    recovered = recover_batch(network, batch, settings)
     if settings.weights is None:
-        return pit_loss(recovered, tuples, log)
-    return mean_error(squared_errors(recovered, tuples), log)  # known weights tell the images apart
+        return pit_loss(recovered, batch.tuples, log)
+    return mean_error(squared_errors(recovered, batch.tuples), log)  # known weights tell the images apart
+
+
+def recover_batch(network: UNet, batch: Batch, settings: Settings) -> Tensor:
+    """What a joint network sees in a batch at its last look; the looks before it are free of gradients."""
+    weights, last = check_weights(settings.weights, settings.k), None
+    alpha = (1 - weights[0]).to(batch.given).expand(len(batch.given))
+    for look in range(1, batch.looks + 1):
+        with torch.set_grad_enabled(look == batch.looks):
+            answer = network(batch.given, alpha, *[last] * bool(settings.looks))
+            last = (project(answer, batch.given, weights) if settings.exact else answer).float()
+    return last
 
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
@@ -95,7 +104,7 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
             batch = upcoming.result() if upcoming else run.draw(run.step)
             run.waited += time.perf_counter() - waits
             upcoming = ahead.submit(run.draw, run.step + 1) if beside else None
-            loss = run.learn(*batch)
+            loss = run.learn(batch)
             bar.update(settings.batch)
             bar.set_postfix_str(f"loss {loss:.4f}, waits {run.waited / run.spent:.1%}", refresh=False)
             due = time.perf_counter() - checked > every or state.done >= 1
@@ -148,15 +157,16 @@ class Run:
         """Seconds of training, those before the checkpoint included."""
         return self.before + time.perf_counter() - self.started
 
-    def draw(self, step: int) -> list[Tensor]:
+    def draw(self, step: int) -> Batch:
         """Batch number `step`, or this process's part of it, on the device."""
-        return [part.to(self.accelerator.device) for part in draw(self.images, self.settings, step, self.mine)]
+        batch = draw(self.images, self.settings, step, self.mine)
+        return Batch(*(part.to(self.accelerator.device) for part in batch[:3]), batch.looks)
 
-    def learn(self, tuples: Tensor, given: Tensor, alpha: Tensor) -> float:
+    def learn(self, batch: Batch) -> float:
         """One step of the optimiser, and of the averaged network; returns the loss over all processes."""
         settings, accelerator = self.settings, self.accelerator
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss = loss_of(self.network, tuples, given, alpha, settings)
+            loss = loss_of(self.network, batch, settings)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         warm = min(1, (self.step + 1) / 100)
@@ -193,9 +203,15 @@ class Run:
             groups = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T.copy())
             tuples = brightest_first(self.images[groups]).to(self.accelerator.device)
             mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
-            recovered = unmix(mixture, self.average, "one_step", k=k).images.clamp(-1, 1)
-            lost = squared_errors(align(recovered, tuples), tuples).clamp_min(4e-10)
-            entry["psnr"] = round((10 * torch.log10(4 / lost)).mean().item(), 3)
+            psnrs = []
+            for looks in range(1, self.settings.looks + 4 if self.settings.looks else 2):
+                recovered = unmix(mixture, self.average, "one_step", looks, k).images.clamp(-1, 1)
+                lost = squared_errors(align(recovered, tuples), tuples).clamp_min(4e-10)
+                psnrs.append(round((10 * torch.log10(4 / lost)).mean().item(), 3))
+            entry["psnr"] = max(psnrs)
+            if self.settings.looks:  # how often it is best asked, as far as these can tell
+                self.average.looks = entry["looks"] = 1 + psnrs.index(max(psnrs))
+                entry["psnr_by_look"] = psnrs
             state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
         state.log.append(entry)
         if self.folder is not None:
@@ -239,7 +255,13 @@ class Run:
 
 
 def copy_what_fits(source: UNet, target: UNet) -> None:
-    """Copy the parameters of `source` that `target` has too, in the same shape."""
+    """Copy the parameters of `source` that `target` has too, in the same shape.
+
+    If `target` looks again and `source` did not, its stem begins with no regard to its last answer.
+    """
     own = target.state_dict()
-    target.load_state_dict(own | {name: tensor for name, tensor in source.state_dict().items()
-                                  if name in own and own[name].shape == tensor.shape})
+    held = {name: tensor for name, tensor in source.state_dict().items() if name in own}
+    stem, more = held["stem.weight"], own["stem.weight"].shape[1] - held["stem.weight"].shape[1]
+    if target.looks and not source.looks and more > 0:
+        held["stem.weight"] = torch.cat([stem, stem.new_zeros(len(stem), more, *stem.shape[2:])], 1)
+    target.load_state_dict(own | {name: tensor for name, tensor in held.items() if own[name].shape == tensor.shape})

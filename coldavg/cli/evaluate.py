@@ -12,7 +12,7 @@ from ..evaluation.reidentification import reidentify
 from ..evaluation.rows import merge_rows, read_rows
 from ..networks import load_network
 from ..samplers import SAME_AS, SAMPLERS
-from ..unmixing import find_sampler
+from ..unmixing import STEPS, find_sampler
 from . import numbers
 
 
@@ -21,7 +21,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--network", default="none", help="a name, a file, none or best-pair")
     p.add_argument("--data", default="digits", help="the image set; its test split is used")
     p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all; flips, for joint networks")
-    p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
+    p.add_argument("--steps", nargs="+", type=int, help="one or more numbers of steps (default: 20), or of looks "
+                                                      "(default: the network's own)")
     p.add_argument("--k", type=int, default=2, help="images in a mixture")
     p.add_argument("--count", type=int, default=1000, help="test tuples")
     p.add_argument("--published", default="png", help="in what form: png, float, jpeg-75, noise-0.1, ...")
@@ -40,10 +41,11 @@ def run(options: argparse.Namespace) -> None:
         read_rows(options.out)  # what can't be added to shows now, not at the end
     if options.network in NO_NETWORK:
         settings = [("cold", 1)]  # no sampler
-    elif load_network(options.network).target == "joint":
-        settings = [(name, 1) for name in dict.fromkeys("flips" if name == "flips" else "joint" for name in names)]
+    elif (network := load_network(options.network)).target == "joint":
+        kinds = dict.fromkeys("flips" if name == "flips" else "joint" for name in names)
+        settings = [(kind, looks) for kind in kinds for looks in (options.steps if network.looks else None) or [None]]
     else:
-        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
+        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps or [STEPS])
         settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
     for name, steps in settings:
         if options.reidentify:

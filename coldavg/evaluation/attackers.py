@@ -15,7 +15,7 @@ from ..unmixing import unmix
 NO_NETWORK = {"none": "the average itself", "best-pair": "search"}  # attackers that need no network
 
 
-def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int = 20, k: int = 2,
+def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int | None = None, k: int = 2,
             weights: Sequence[float] | None = None, batch: int = 100, progress: bool = False) -> tuple[Tensor, int]:
     """`unmix` over many mixtures (N, C, H, W), a batch at a time: images (N, K, C, H, W) and calls for each.
 

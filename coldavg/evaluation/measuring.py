@@ -14,6 +14,7 @@ from ..imagesets.tuples import draw_tuples
 from ..metrics import score, summarise
 from ..mixing import brightest_first
 from ..publishing import release
+from ..unmixing import STEPS
 from .archive import search
 from .attackers import NO_NETWORK, open_attacker, recover
 from .averaging import PAIRS, Averaging
@@ -42,7 +43,8 @@ def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
 
 
 def evaluate(network: str = "none", data: str = "digits", averaging: Averaging = PAIRS, sampler: str = "cold",
-             steps: int = 20, count: int = 1000, told: Sequence[float] | None = None, progress: bool = False) -> dict:
+             steps: int | None = None, count: int = 1000, told: Sequence[float] | None = None,
+             progress: bool = False) -> dict:
     """A row of results: mean PSNR (dB), SSIM and success rate (%), each with its 95 % interval, and the stamp.
 
     `network` is a name or a file (see `load_network`), "none" (the average itself, K times) or "best-pair"
@@ -68,6 +70,7 @@ def evaluate(network: str = "none", data: str = "digits", averaging: Averaging =
     else:
         attacker, sampler = open_attacker(network, sampler)
         recovered, calls = recover(mixture, attacker, sampler, steps, k, told, progress=progress)
+        steps = (steps or STEPS) if attacker.target != "joint" else steps if attacker.looks else None
     seconds = (time.perf_counter() - start) / count
     row = {"data": data, "k": k, "weights": weights and list(weights), "told": told and list(told),
            "published": averaging.published, "network": Path(network).stem, "sampler": sampler, "calls": calls,
@@ -77,11 +80,11 @@ def evaluate(network: str = "none", data: str = "digits", averaging: Averaging =
     return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
 
 
-def command(row: dict, network: str, steps: int) -> str:
+def command(row: dict, network: str, steps: int | None) -> str:
     """The command line that gives `row` again."""
     words = ["coldavg evaluate", f"--network {shlex.quote(network)}", f"--data {shlex.quote(row['data'])}"]
-    if row["calls"] and row["sampler"] != "joint":
-        words += [f"--sampler {row['sampler']}"] + [f"--steps {steps}"] * (row["sampler"] != "flips")
+    words += [f"--sampler {row['sampler']}"] * (row["calls"] > 0 and row["sampler"] != "joint")
+    words += [f"--steps {steps}"] * (row["calls"] > 0 and steps is not None)
     words += [f"--{name} {','.join(map(str, row[name]))}" for name in ("weights", "told") if row[name]]
     usual = {"k": 2, "tuples": 1000, "published": "png"}
     words += [f"--{'count' if name == 'tuples' else name} {row[name]}" for name in usual if row[name] != usual[name]]

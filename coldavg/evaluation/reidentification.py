@@ -76,8 +76,8 @@ def draw_people(identities: np.ndarray, count: int = 100, seed: int = 0) -> tupl
     return torch.from_numpy(gallery), torch.tensor(np.array(pairs[:count])), torch.tensor(np.array(people[:count]))
 
 
-def reidentify(network: str = "none", data: str = "faces", sampler: str = "cold", steps: int = 20, count: int = 100,
-               progress: bool = False) -> list[dict]:
+def reidentify(network: str = "none", data: str = "faces", sampler: str = "cold", steps: int | None = None,
+               count: int = 100, progress: bool = False) -> list[dict]:
     """Rows of results, each score in % with its 95 % interval over pairs, by the one definition of `identify`.
 
     One row for the pairs' photographs themselves (the most to be hoped for), one for their 8-bit average,
