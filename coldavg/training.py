@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from .batches import Batch, draw, held_out
 from .imagesets.opening import ImageSet, open_images
+from .joint import split
 from .matching import align, mean_error, pit_loss, squared_errors
 from .mixing import brightest_first, check_images, check_weights, project, remainder_of, say
 from .optimiser import Optimiser
@@ -204,9 +205,8 @@ class Run:
             tuples = brightest_first(self.images[groups]).to(self.accelerator.device)
             mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
             psnrs = []
-            for looks in range(1, self.settings.looks + 4 if self.settings.looks else 2):
-                recovered = unmix(mixture, self.average, "one_step", looks, k).images.clamp(-1, 1)
-                lost = squared_errors(align(recovered, tuples), tuples).clamp_min(4e-10)
+            for recovered in self.recover(mixture):
+                lost = squared_errors(align(recovered.clamp(-1, 1), tuples), tuples).clamp_min(4e-10)
                 psnrs.append(round((10 * torch.log10(4 / lost)).mean().item(), 3))
             entry["psnr"] = max(psnrs)
             if self.settings.looks:  # how often it is best asked, as far as these can tell
@@ -219,6 +219,14 @@ class Run:
             write_atomically(self.folder / "log.jsonl", lines.encode())
             if state.done < 1:  # a run that is done has nothing to go on with
                 self.write_checkpoint()
+
+    def recover(self, mixture: Tensor) -> Iterable[Tensor]:
+        """What the averaged network sees in held-out mixtures: look by look, three looks further than is trained."""
+        settings = self.settings
+        if settings.target != "joint":
+            return [unmix(mixture, self.average, "one_step", 1, settings.k).images]
+        weights, looks = check_weights(settings.weights, settings.k), settings.looks + 3 if settings.looks else 1
+        return split(self.average, mixture, weights, looks)
 
     def parts(self) -> dict[str, UNet | Optimiser]:
         """All whose tensors a checkpoint holds."""
