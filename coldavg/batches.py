@@ -24,8 +24,7 @@ def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
 class Batch(NamedTuple):
     """What a step learns from: `tuples` (B, K, C, H, W), what the network is `given` (B, C, H, W), `alpha` (B,).
 
-    A path network is given a point of the path, a joint one what was published.  `looks`: how often a joint
-    network looks, the last time with a gradient.
+    A path network is given a point of the path; a joint one what was published, and it looks `looks` times.
     """
 
     tuples: Tensor

@@ -83,10 +83,7 @@ def on_path(original: Tensor, remainder: Tensor, alpha: float | Tensor) -> Tenso
 
 
 def remainder_of(images: Tensor, weights: Tensor | None = None) -> Tensor:
-    """r of `images` (..., K, C, H, W), the first of which is the original: the mean of the others, by their `weights`.
-
-    `weights` (K,) are those of the mixture (None: equal).  Returns (..., C, H, W).
-    """
+    """r of `images` (..., K, C, H, W), the first of which is the original: the mean of the others by `weights` (K,)."""
     others = images[..., 1:, :, :, :]
     if weights is None:
         return others.mean(-4)

@@ -43,10 +43,7 @@ def check_network(network: Network) -> None:
 
 
 def ask(network: Network, x: Tensor, alpha: float, last: Tensor | None = None) -> Tensor:
-    """One call of `network` for a batch x (B, C, H, W) at one alpha, in its own precision and on its device.
-
-    A network that looks again also gets its `last` answer (B, K, C, H, W).
-    """
+    """One call of `network` for a batch x (B, C, H, W), in its own precision and on its device; `last` as it says."""
     parameter = next(network.parameters(), x) if isinstance(network, nn.Module) else x
     alphas = torch.full((len(x),), alpha, dtype=parameter.dtype, device=parameter.device)
     again = (None if last is None else last.to(parameter),) if network.looks else ()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .batches import Batch, draw, held_out
@@ -97,8 +98,7 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
     checked, state = time.perf_counter(), run.state
     with (tqdm(total=settings.mixtures, initial=run.seen, unit=" mixtures", disable=not (progress and state.main),
                mininterval=1) as bar, ThreadPoolExecutor(1) as ahead):
-        # beside a network on the processor a thread that draws would make its threads sleep after every layer, which
-        # costs a fourth of the speed, measured; beside one on a graphics card it is free
+        # on the network's own processor a thread that draws costs a fourth of the speed: OpenMP sleeps more often
         upcoming, beside = None, run.accelerator.device.type != "cpu"
         while state.done < 1:
             waits = time.perf_counter()
@@ -197,8 +197,7 @@ class Run:
         recent = [loss for *_, loss in state.losses[-200:]]
         entry = {"mixtures_seen": self.seen, "seconds": round(self.spent, 1),
                  "loss": round(sum(recent) / len(recent), 5),
-                 "mixtures_per_second": round(self.seen / self.spent, 1),
-                 "waiting": round(self.waited / self.spent, 4)}
+                 "mixtures_per_second": round(self.seen / self.spent, 1), "waiting": round(self.waited / self.spent, 4)}
         _, checked = held_out(len(self.images))
         if len(checked) >= k:
             groups = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T.copy())
@@ -263,13 +262,10 @@ class Run:
 
 
 def copy_what_fits(source: UNet, target: UNet) -> None:
-    """Copy the parameters of `source` that `target` has too, in the same shape.
-
-    If `target` looks again and `source` did not, its stem begins with no regard to its last answer.
-    """
-    own = target.state_dict()
-    held = {name: tensor for name, tensor in source.state_dict().items() if name in own}
-    stem, more = held["stem.weight"], own["stem.weight"].shape[1] - held["stem.weight"].shape[1]
-    if target.looks and not source.looks and more > 0:
-        held["stem.weight"] = torch.cat([stem, stem.new_zeros(len(stem), more, *stem.shape[2:])], 1)
-    target.load_state_dict(own | {name: tensor for name, tensor in held.items() if own[name].shape == tensor.shape})
+    """Copy the parameters of `source` that `target` has in the same shape; its stem is blind to all else."""
+    own, held = target.state_dict(), source.state_dict()
+    more = target.stem.in_channels - source.stem.in_channels
+    if target.looks and not source.looks and more == (target.k - 1) * source.stem.in_channels:
+        held["stem.weight"] = F.pad(held["stem.weight"], (0, 0, 0, 0, 0, more))
+    fits = {name: tensor for name, tensor in held.items() if name in own and own[name].shape == tensor.shape}
+    target.load_state_dict(own | fits)

@@ -32,8 +32,8 @@ class Result:
 
     `images` (K, C, H, W), or (B, K, C, H, W) for a batch; their weighted sum is the mixture (but for a
     network that is not `exact`), so that they may leave [-1, 1] by a little.  `calls` counts network calls
-    for each mixture.  `trajectory` holds a Point for every step or look and, of a path, one for the end (images
-    with a batch dimension), if asked for; for more than two images those of one peeling after another.
+    for each mixture.  `trajectory`, if asked for, holds a Point (with a batch dimension) for every step or look
+    and, of a path, one for the end; for more than two images those of one peeling after another.
     """
 
     images: Tensor
@@ -111,14 +111,13 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold",
           callback: Callable[[Point], None] | None = None, seed: int = 0) -> Result:
     """Take a mixture of K images apart.
 
-    `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come
-    out one after another: peeling) or a joint one (`sampler` plays no part; one for two serves any `k`, every
-    two images in turn).
+    `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come out one
+    after another: peeling) or a joint one (`sampler` plays no part; one for two serves any `k`, two by two).
     `sampler` a name of SAMPLERS; `steps` their number (None: 20), or the alphas from alpha_0 = 1 - w_1 down to
-    0; of a joint network that looks again the number of looks (None: its own), of any other it plays no part.
-    `k` and `weights` say what was mixed: by default what a joint network was trained on, for a path network a
-    pair of equal weights; for a pair, `alpha0` alone says the weights.  A list of `steps` is scaled to the
-    alpha_0 of each further peeling.  `callback` gets a Point after every step; `seed` is for random samplers.
+    0, scaled to the alpha_0 of each further peeling; of a joint network that looks again how often it looks
+    (None: its own best), of any other it plays no part.  `k` and `weights` say what was mixed: by default what
+    a joint network was trained on, for a path network a pair of equal weights; for a pair, `alpha0` alone says
+    the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
     Raises ValueError or TypeError, naming what was wrong and what to do.
 
     >>> from coldavg import load, load_network, mix
@@ -141,6 +140,7 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold",
         if network.target != "joint":
             chosen = find_sampler(sampler)
             alphas = schedule(chosen.steps or (STEPS if steps is None else steps), alpha0)
+            bar.total = (len(weights) - 1) * len(alphas)
             generator = torch.Generator(batch.device).manual_seed(seed)
             images, calls = peel(batch, network, chosen, alphas, weights, generator, visit)
         elif len(weights) == network.k:
@@ -156,12 +156,10 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold",
 
 def check_looks(network: Network, steps: int | None) -> int:
     """How often a joint network is asked: `steps` times if it looks again, else once; ValueError if it can't be."""
-    if not network.looks:
-        return 1
     looks = network.looks if steps is None else steps
-    if not isinstance(looks, Integral) or looks < 1:
+    if network.looks and (not isinstance(looks, Integral) or looks < 1):
         raise ValueError(f"steps must be a whole number of looks, at least 1, for this joint network, got {steps!r}")
-    return looks
+    return int(looks) if network.looks else 1
 
 
 def find_sampler(sampler: str | Sampler) -> Sampler:

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ..evaluation.attackers import NO_NETWORK
+from ..evaluation.attackers import NO_NETWORK, is_code
 from ..evaluation.averaging import Averaging
 from ..evaluation.measuring import evaluate
 from ..evaluation.reidentification import reidentify
@@ -18,7 +18,8 @@ from . import numbers
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    p.add_argument("--network", default="none", help="a name, a file, none or best-pair")
+    p.add_argument("--network", default="none", help="a name, a file, none, best-pair, or an attack of your "
+                                                          "own: my_attack.py:function")
     p.add_argument("--data", default="digits", help="the image set; its test split is used")
     p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all; flips, for joint networks")
     p.add_argument("--steps", nargs="+", type=int, help="one or more numbers of steps (default: 20), or of looks "
@@ -39,8 +40,8 @@ def run(options: argparse.Namespace) -> None:
     averaging = Averaging(options.k, options.weights, published=options.published)
     if options.out is not None:
         read_rows(options.out)  # what can't be added to shows now, not at the end
-    if options.network in NO_NETWORK:
-        settings = [("cold", 1)]  # no sampler
+    if options.network in NO_NETWORK or is_code(options.network):
+        settings = [("cold", None)]  # no sampler
     elif (network := load_network(options.network)).target == "joint":
         kinds = dict.fromkeys("flips" if name == "flips" else "joint" for name in names)
         settings = [(kind, looks) for kind in kinds for looks in (options.steps if network.looks else None) or [None]]

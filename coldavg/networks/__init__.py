@@ -89,6 +89,8 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
         network = UNet(Settings(**notes["settings"]), size)
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
         network.looks = notes["record"].get("looks", network.looks)  # how often it is best asked
+        if type(network.looks) is not int or (network.looks > 0) != (network.settings.looks > 0) or network.looks < 0:
+            raise ValueError(f"its looks are {network.looks!r}")
     except (SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"network file {name} is cut short, altered or foreign ({reason}); {remedy}") from None
