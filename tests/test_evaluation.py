@@ -12,7 +12,7 @@ import torch
 
 from coldavg import SAMPLERS, load, load_network, score, unmix
 from coldavg.cli import main
-from coldavg.evaluation import Averaging, evaluate, measuring, protocol, recover
+from coldavg.evaluation import Averaging, attackers, evaluate, measuring, protocol, recover
 from coldavg.evaluation.rows import KEY, merge_rows
 from coldavg.metrics import summarise
 
@@ -50,7 +50,7 @@ def attack(monkeypatch, blind, leak=False, **arguments):
         patch.setattr(measuring, "protocol", mixed)
         patch.setattr(measuring, "score", scored)
         if leak:  # as public code does: the sampler is handed the true partner
-            patch.setattr(measuring, "recover", lambda mixture, *_, **__: (truths[-1], 1))
+            patch.setattr(attackers, "recover", lambda mixture, *_, **__: (truths[-1], 1))
         row = evaluate(count=5, **arguments)
     return seen[0], row
 
