@@ -74,7 +74,7 @@ def recover_batch(network: UNet, batch: Batch, settings: Settings) -> Tensor:
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
         callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
-        start: UNet | None = None) -> Progress:
+        start: UNet | None = None, lesson: type["Run"] | None = None) -> Progress:
     """Train a network of `settings`; return it, averaged over its last steps, with its losses, as a Progress.
 
     `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
@@ -82,8 +82,9 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
     to nought at whichever comes first.  `callback` is called after every step; if it returns True,
     training stops there.  With a `folder`, a checkpoint and log.jsonl are written there `every` so many
     seconds; where it holds a checkpoint of the same settings, training goes on from it.  What fits of
-    the network `start` is copied at the beginning.  Under `accelerate launch` all processes share each
-    batch.  Raises ValueError or TypeError if the images do not fit the settings.
+    the network `start` is copied at the beginning.  `lesson`: a Run that learns from something else than images,
+    as `remixing` does.  Under `accelerate launch` all processes share each batch.  Raises ValueError or
+    TypeError if the images do not fit the settings.
     """
     if not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds}")
@@ -94,7 +95,7 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
         raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), beside the "
                          f"tenth that is held out, got the shape {tuple(images.shape)}; change settings.k or "
                          "settings.channels")
-    run = Run(settings, images, seconds, folder, start)
+    run = (lesson or Run)(settings, images, seconds, folder, start)
     checked, state = time.perf_counter(), run.state
     with (tqdm(total=settings.mixtures, initial=run.seen, unit=" mixtures", disable=not (progress and state.main),
                mininterval=1) as bar, ThreadPoolExecutor(1) as ahead):
@@ -163,11 +164,15 @@ class Run:
         batch = draw(self.images, self.settings, step, self.mine)
         return Batch(*(part.to(self.accelerator.device) for part in batch[:3]), batch.looks)
 
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of the network on a batch."""
+        return loss_of(self.network, batch, self.settings)
+
     def learn(self, batch: Batch) -> float:
         """One step of the optimiser, and of the averaged network; returns the loss over all processes."""
         settings, accelerator = self.settings, self.accelerator
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss = loss_of(self.network, batch, settings)
+            loss = self.loss(batch)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         warm = min(1, (self.step + 1) / 100)
@@ -192,12 +197,23 @@ class Run:
         return broadcast(torch.tensor(self.spent, device=self.accelerator.device)).item()
 
     def check(self) -> None:
-        """Recover the held-out tuples with the averaged network; log it; with a folder, write log and checkpoint."""
-        state, k = self.state, self.settings.k
+        """Log the losses and how the averaged network does; with a folder, write log and checkpoint."""
+        state = self.state
         recent = [loss for *_, loss in state.losses[-200:]]
         entry = {"mixtures_seen": self.seen, "seconds": round(self.spent, 1),
                  "loss": round(sum(recent) / len(recent), 5),
                  "mixtures_per_second": round(self.seen / self.spent, 1), "waiting": round(self.waited / self.spent, 4)}
+        self.score_held_out(entry)
+        state.log.append(entry)
+        if self.folder is not None:
+            lines = "".join(json.dumps(line) + "\n" for line in state.log)
+            write_atomically(self.folder / "log.jsonl", lines.encode())
+            if state.done < 1:  # a run that is done has nothing to go on with
+                self.write_checkpoint()
+
+    def score_held_out(self, entry: dict) -> None:
+        """Recover the held-out tuples with the averaged network, and enter the PSNR."""
+        state, k = self.state, self.settings.k
         _, checked = held_out(len(self.images))
         if len(checked) >= k:
             groups = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T.copy())
@@ -212,12 +228,6 @@ class Run:
                 self.average.looks = entry["looks"] = 1 + psnrs.index(max(psnrs))
                 entry["psnr_by_look"] = psnrs
             state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
-        state.log.append(entry)
-        if self.folder is not None:
-            lines = "".join(json.dumps(line) + "\n" for line in state.log)
-            write_atomically(self.folder / "log.jsonl", lines.encode())
-            if state.done < 1:  # a run that is done has nothing to go on with
-                self.write_checkpoint()
 
     def recover(self, mixture: Tensor) -> Iterable[Tensor]:
         """What the averaged network sees in held-out mixtures: look by look, three looks further than is trained."""
@@ -247,13 +257,7 @@ class Run:
         file = self.folder and self.folder / CHECKPOINT
         if file is None or not file.exists():
             return {}
-        notes, tensors = read_checkpoint(file)
-        mine, theirs = self.settings_as_json(), notes["settings"]
-        other = [f"{name} was {theirs.get(name)!r}, now {value!r}" for name, value in mine.items()
-                 if theirs.get(name) != value]
-        if other:
-            raise ValueError(f"checkpoint {file} is of other settings ({'; '.join(other)}); "
-                             "use those, choose another place, or delete it to start anew")
+        notes, tensors = read_checkpoint(file, self.settings_as_json())
         for name, part in self.parts().items():
             part.load_state_dict(tensors[name])
         self.step, self.seen = notes["step"], notes["seen"]
