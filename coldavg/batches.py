@@ -1,6 +1,7 @@
 """What a network is trained on: batch number n, a function of the seed and n alone."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +21,22 @@ def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(count), checked), checked
 
 
-def draw(images: Tensor | ImageSet, settings: Settings, step: int,
-         mine: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch number `step`: tuples (B, K, C, H, W) in the order of the settings, what the network gets, alphas (B,).
+class Batch(NamedTuple):
+    """What a step learns from: `tuples` (B, K, C, H, W), what the network is `given` (B, C, H, W), `alpha` (B,).
 
-    A path network gets a point of the path, a joint one what was published, both (B, C, H, W).  All is a
-    function of the seed and `step` (Philox, a counter-based generator), whatever was drawn before: a run can
+    A path network is given a point of the path; a joint one what was published, and it looks `looks` times.
+    """
+
+    tuples: Tensor
+    given: Tensor
+    alpha: Tensor
+    looks: int
+
+
+def draw(images: Tensor | ImageSet, settings: Settings, step: int, mine: slice = slice(None)) -> Batch:
+    """Batch number `step`, its tuples in the order of the settings.
+
+    All is a function of the seed and `step` (Philox, a counter-based generator), whatever was drawn before: a run can
     stop and go on, and processes that share a batch each take their part, `mine`.
     """
     rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, step]))
@@ -40,10 +51,11 @@ def draw(images: Tensor | ImageSet, settings: Settings, step: int,
         tuples = torch.where(mirrored[:, :, None, None, None], tuples.flip(-1), tuples)
     if settings.order == "brightest":
         tuples = brightest_first(tuples)
+    looks = int(rng.integers(1, settings.looks + 1)) if settings.looks else 1
     if settings.target == "joint":
         seeds = [(settings.seed << 64) | ((step + 1) << 32) | row for row in range(settings.batch)][mine]
-        return tuples, release(tuples, settings.published, settings.weights, seeds), alpha
-    return tuples, on_path(tuples[:, 0], remainder_of(tuples), alpha[:, None, None, None]), alpha
+        return Batch(tuples, release(tuples, settings.published, settings.weights, seeds), alpha, looks)
+    return Batch(tuples, on_path(tuples[:, 0], remainder_of(tuples), alpha[:, None, None, None]), alpha, looks)
 
 
 def draw_different(count: int, k: int, batch: int, rng: np.random.Generator) -> np.ndarray:

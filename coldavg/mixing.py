@@ -82,9 +82,12 @@ def on_path(original: Tensor, remainder: Tensor, alpha: float | Tensor) -> Tenso
     return (1 - alpha) * original + alpha * remainder
 
 
-def remainder_of(images: Tensor) -> Tensor:
-    """r of `images` (..., K, C, H, W) of equal weights, the first of which is the original: the mean of the others."""
-    return images[..., 1:, :, :, :].mean(-4)
+def remainder_of(images: Tensor, weights: Tensor | None = None) -> Tensor:
+    """r of `images` (..., K, C, H, W), the first of which is the original: the mean of the others by `weights` (K,)."""
+    others = images[..., 1:, :, :, :]
+    if weights is None:
+        return others.mean(-4)
+    return torch.einsum("...kchw,k->...chw", others, (weights[1:] / weights[1:].sum()).to(others))
 
 
 def say(target: str, original: Tensor, remainder: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ class Network(Protocol):
     `target` is "original", "remainder", "difference" (path networks) or "joint"; `k` the images in a
     mixture (path: at most); `alpha_max` the largest alpha that it serves.  `channels` of its images (None:
     any); `calls` of the network for one answer (an ensemble makes several).  Of a joint network: `weights`,
-    the mixing weights that it was trained on (None: equal), and `exact`, whether its answers must re-mix to
-    what it is given.
+    the mixing weights that it was trained on (None: equal); `exact`, whether its answers must re-mix to what
+    it is given; and `looks`, how often it is best asked, with its own last answer beside the mixture (0: it
+    takes no answer, and is asked once).
     """
 
     target: str
@@ -23,9 +24,13 @@ class Network(Protocol):
     calls: int = 1
     weights: tuple[float, ...] | None = None
     exact: bool = True
+    looks: int = 0
 
     def __call__(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint"."""
+        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint".
+
+        If `looks` is above 0 a third argument is the last answer (B, K, C, H, W), or None at the first look.
+        """
         ...
 
 
@@ -37,8 +42,9 @@ def check_network(network: Network) -> None:
                         f"{', '.join(missing) or '__call__'}; see coldavg.predictor.Network")
 
 
-def ask(network: Network, x: Tensor, alpha: float) -> Tensor:
-    """One call of `network` for a batch x (B, C, H, W) at one alpha, in its own precision and on its device."""
+def ask(network: Network, x: Tensor, alpha: float, last: Tensor | None = None) -> Tensor:
+    """One call of `network` for a batch x (B, C, H, W), in its own precision and on its device; `last` as it says."""
     parameter = next(network.parameters(), x) if isinstance(network, nn.Module) else x
-    answer = network(x.to(parameter), torch.full((len(x),), alpha, dtype=parameter.dtype, device=parameter.device))
-    return answer.to(x)
+    alphas = torch.full((len(x),), alpha, dtype=parameter.dtype, device=parameter.device)
+    again = (None if last is None else last.to(parameter),) if network.looks else ()
+    return network(x.to(parameter), alphas, *again).to(x)

@@ -32,6 +32,7 @@ class Settings:
     published: str = setting("png", "form in which a joint network sees averages: png, noise-0.1, blur-2+jpeg-50, ...")
     weights: tuple[float, ...] | None = setting(None, "mixing weights, known to the attacker, as 0.6,0.4; none: equal")
     pool: int = setting(0, "average the most alike among so many images drawn (k-same anonymisation); 0: any images")
+    looks: int = setting(0, "looks of a joint network: answers after 1 to so many are trained; 0: it never sees one")
     loss: str = setting("squared", "mean squared error, or log: the mean of its logarithm, mixture by mixture")
     flips: bool = setting(False, "draw mirror images too (left out: as the data allow)")
     channels: int = setting(1, "channels of the images")
@@ -49,7 +50,7 @@ class Settings:
         for name, choices in (("target", (*TARGETS, "joint")), ("order", ORDERS), ("loss", LOSSES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("k", "channels", "patch", "mixtures", "batch", "seed", "pool"):
+        for name in ("k", "channels", "patch", "mixtures", "batch", "seed", "pool", "looks"):
             if type(getattr(self, name)) is not int:
                 raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if not 2 <= self.k <= MOST[self.target == "joint"]:
@@ -58,6 +59,8 @@ class Settings:
         if self.target != "joint" and not (exact and self.weights is None and self.pool == 0):
             raise ValueError(f"target must be 'joint' for published {self.published!r}, weights {self.weights} and "
                              f"pool {self.pool}, got {self.target!r}; path networks learn plain averages")
+        if self.looks < 0 or self.looks and self.target != "joint":
+            raise ValueError(f"looks must be at least 0, and 0 but for a joint network, got {self.looks}")
         if self.pool and self.pool < self.k:
             raise ValueError(f"pool must be 0, or at least k = {self.k}, got {self.pool}")
         check_weights(self.weights, self.k)

@@ -4,17 +4,19 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .batches import draw, held_out
+from .batches import Batch, draw, held_out
 from .imagesets.opening import ImageSet, open_images
+from .joint import split
 from .matching import align, mean_error, pit_loss, squared_errors
 from .mixing import brightest_first, check_images, check_weights, project, remainder_of, say
 from .optimiser import Optimiser
@@ -47,23 +49,32 @@ class Progress:
     done: float = 0.0  # share of the run, 0 to 1
 
 
-def loss_of(network: UNet, tuples: Tensor, given: Tensor, alpha: Tensor, settings: Settings) -> Tensor:
+def loss_of(network: UNet, batch: Batch, settings: Settings) -> Tensor:
     """The training loss of a path or a joint network on a batch, as `draw` gives it."""
     log = settings.loss == "log"
     if settings.target != "joint":
-        truth = say(settings.target, tuples[:, 0], remainder_of(tuples))
-        return mean_error(squared_errors(network(given, alpha).float(), truth), log)
-    weights = check_weights(settings.weights, settings.k)
-    answer = network(given, (1 - weights[0]).to(given).expand(len(given)))
-    recovered = (project(answer, given, weights) if settings.exact else answer).float()
+        truth = say(settings.target, batch.tuples[:, 0], remainder_of(batch.tuples))
+        return mean_error(squared_errors(network(batch.given, batch.alpha).float(), truth), log)
+    recovered = recover_batch(network, batch, settings)
     if settings.weights is None:
-        return pit_loss(recovered, tuples, log)
-    return mean_error(squared_errors(recovered, tuples), log)  # known weights tell the images apart
+        return pit_loss(recovered, batch.tuples, log)
+    return mean_error(squared_errors(recovered, batch.tuples), log)  # known weights tell the images apart
+
+
+def recover_batch(network: UNet, batch: Batch, settings: Settings) -> Tensor:
+    """What a joint network sees in a batch at its last look; the looks before it are free of gradients."""
+    weights, last = check_weights(settings.weights, settings.k), None
+    alpha = (1 - weights[0]).to(batch.given).expand(len(batch.given))
+    for look in range(1, batch.looks + 1):
+        with torch.set_grad_enabled(look == batch.looks):
+            answer = network(batch.given, alpha, *[last] * bool(settings.looks))
+            last = (project(answer, batch.given, weights) if settings.exact else answer).float()
+    return last
 
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
         callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
-        start: UNet | None = None) -> Progress:
+        start: UNet | None = None, lesson: type["Run"] | None = None) -> Progress:
     """Train a network of `settings`; return it, averaged over its last steps, with its losses, as a Progress.
 
     `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
@@ -71,8 +82,9 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
     to nought at whichever comes first.  `callback` is called after every step; if it returns True,
     training stops there.  With a `folder`, a checkpoint and log.jsonl are written there `every` so many
     seconds; where it holds a checkpoint of the same settings, training goes on from it.  What fits of
-    the network `start` is copied at the beginning.  Under `accelerate launch` all processes share each
-    batch.  Raises ValueError or TypeError if the images do not fit the settings.
+    the network `start` is copied at the beginning.  `lesson`: a Run that learns from something else than images,
+    as `remixing` does.  Under `accelerate launch` all processes share each batch.  Raises ValueError or
+    TypeError if the images do not fit the settings.
     """
     if not seconds > 0:
         raise ValueError(f"seconds must be above 0, got {seconds}")
@@ -83,19 +95,18 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
         raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), beside the "
                          f"tenth that is held out, got the shape {tuple(images.shape)}; change settings.k or "
                          "settings.channels")
-    run = Run(settings, images, seconds, folder, start)
+    run = (lesson or Run)(settings, images, seconds, folder, start)
     checked, state = time.perf_counter(), run.state
     with (tqdm(total=settings.mixtures, initial=run.seen, unit=" mixtures", disable=not (progress and state.main),
                mininterval=1) as bar, ThreadPoolExecutor(1) as ahead):
-        # beside a network on the processor a thread that draws would make its threads sleep after every layer, which
-        # costs a fourth of the speed, measured; beside one on a graphics card it is free
+        # on the network's own processor a thread that draws costs a fourth of the speed: OpenMP sleeps more often
         upcoming, beside = None, run.accelerator.device.type != "cpu"
         while state.done < 1:
             waits = time.perf_counter()
             batch = upcoming.result() if upcoming else run.draw(run.step)
             run.waited += time.perf_counter() - waits
             upcoming = ahead.submit(run.draw, run.step + 1) if beside else None
-            loss = run.learn(*batch)
+            loss = run.learn(batch)
             bar.update(settings.batch)
             bar.set_postfix_str(f"loss {loss:.4f}, waits {run.waited / run.spent:.1%}", refresh=False)
             due = time.perf_counter() - checked > every or state.done >= 1
@@ -148,15 +159,20 @@ class Run:
         """Seconds of training, those before the checkpoint included."""
         return self.before + time.perf_counter() - self.started
 
-    def draw(self, step: int) -> list[Tensor]:
+    def draw(self, step: int) -> Batch:
         """Batch number `step`, or this process's part of it, on the device."""
-        return [part.to(self.accelerator.device) for part in draw(self.images, self.settings, step, self.mine)]
+        batch = draw(self.images, self.settings, step, self.mine)
+        return Batch(*(part.to(self.accelerator.device) for part in batch[:3]), batch.looks)
 
-    def learn(self, tuples: Tensor, given: Tensor, alpha: Tensor) -> float:
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of the network on a batch."""
+        return loss_of(self.network, batch, self.settings)
+
+    def learn(self, batch: Batch) -> float:
         """One step of the optimiser, and of the averaged network; returns the loss over all processes."""
         settings, accelerator = self.settings, self.accelerator
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss = loss_of(self.network, tuples, given, alpha, settings)
+            loss = self.loss(batch)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.network.parameters(), 1.0)
         warm = min(1, (self.step + 1) / 100)
@@ -181,28 +197,45 @@ class Run:
         return broadcast(torch.tensor(self.spent, device=self.accelerator.device)).item()
 
     def check(self) -> None:
-        """Recover the held-out tuples with the averaged network; log it; with a folder, write log and checkpoint."""
-        state, k = self.state, self.settings.k
+        """Log the losses and how the averaged network does; with a folder, write log and checkpoint."""
+        state = self.state
         recent = [loss for *_, loss in state.losses[-200:]]
         entry = {"mixtures_seen": self.seen, "seconds": round(self.spent, 1),
                  "loss": round(sum(recent) / len(recent), 5),
-                 "mixtures_per_second": round(self.seen / self.spent, 1),
-                 "waiting": round(self.waited / self.spent, 4)}
-        _, checked = held_out(len(self.images))
-        if len(checked) >= k:
-            groups = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T.copy())
-            tuples = brightest_first(self.images[groups]).to(self.accelerator.device)
-            mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
-            recovered = unmix(mixture, self.average, "one_step", k=k).images.clamp(-1, 1)
-            lost = squared_errors(align(recovered, tuples), tuples).clamp_min(4e-10)
-            entry["psnr"] = round((10 * torch.log10(4 / lost)).mean().item(), 3)
-            state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
+                 "mixtures_per_second": round(self.seen / self.spent, 1), "waiting": round(self.waited / self.spent, 4)}
+        self.score_held_out(entry)
         state.log.append(entry)
         if self.folder is not None:
             lines = "".join(json.dumps(line) + "\n" for line in state.log)
             write_atomically(self.folder / "log.jsonl", lines.encode())
             if state.done < 1:  # a run that is done has nothing to go on with
                 self.write_checkpoint()
+
+    def score_held_out(self, entry: dict) -> None:
+        """Recover the held-out tuples with the averaged network, and enter the PSNR."""
+        state, k = self.state, self.settings.k
+        _, checked = held_out(len(self.images))
+        if len(checked) >= k:
+            groups = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T.copy())
+            tuples = brightest_first(self.images[groups]).to(self.accelerator.device)
+            mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
+            psnrs = []
+            for recovered in self.recover(mixture):
+                lost = squared_errors(align(recovered.clamp(-1, 1), tuples), tuples).clamp_min(4e-10)
+                psnrs.append(round((10 * torch.log10(4 / lost)).mean().item(), 3))
+            entry["psnr"] = max(psnrs)
+            if self.settings.looks:  # how often it is best asked, as far as these can tell
+                self.average.looks = entry["looks"] = 1 + psnrs.index(max(psnrs))
+                entry["psnr_by_look"] = psnrs
+            state.sheet = torch.cat([mixture[:, None], recovered], 1)[:8].cpu()
+
+    def recover(self, mixture: Tensor) -> Iterable[Tensor]:
+        """What the averaged network sees in held-out mixtures: look by look, three looks further than is trained."""
+        settings = self.settings
+        if settings.target != "joint":
+            return [unmix(mixture, self.average, "one_step", 1, settings.k).images]
+        weights, looks = check_weights(settings.weights, settings.k), settings.looks + 3 if settings.looks else 1
+        return split(self.average, mixture, weights, looks)
 
     def parts(self) -> dict[str, UNet | Optimiser]:
         """All whose tensors a checkpoint holds."""
@@ -224,13 +257,7 @@ class Run:
         file = self.folder and self.folder / CHECKPOINT
         if file is None or not file.exists():
             return {}
-        notes, tensors = read_checkpoint(file)
-        mine, theirs = self.settings_as_json(), notes["settings"]
-        other = [f"{name} was {theirs.get(name)!r}, now {value!r}" for name, value in mine.items()
-                 if theirs.get(name) != value]
-        if other:
-            raise ValueError(f"checkpoint {file} is of other settings ({'; '.join(other)}); "
-                             "use those, choose another place, or delete it to start anew")
+        notes, tensors = read_checkpoint(file, self.settings_as_json())
         for name, part in self.parts().items():
             part.load_state_dict(tensors[name])
         self.step, self.seen = notes["step"], notes["seen"]
@@ -239,7 +266,10 @@ class Run:
 
 
 def copy_what_fits(source: UNet, target: UNet) -> None:
-    """Copy the parameters of `source` that `target` has too, in the same shape."""
-    own = target.state_dict()
-    target.load_state_dict(own | {name: tensor for name, tensor in source.state_dict().items()
-                                  if name in own and own[name].shape == tensor.shape})
+    """Copy the parameters of `source` that `target` has in the same shape; its stem is blind to all else."""
+    own, held = target.state_dict(), source.state_dict()
+    more = target.stem.in_channels - source.stem.in_channels
+    if target.looks and not source.looks and more == (target.k - 1) * source.stem.in_channels:
+        held["stem.weight"] = F.pad(held["stem.weight"], (0, 0, 0, 0, 0, more))
+    fits = {name: tensor for name, tensor in held.items() if name in own and own[name].shape == tensor.shape}
+    target.load_state_dict(own | fits)

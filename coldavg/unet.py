@@ -71,7 +71,7 @@ class UNet(nn.Module):
 
     def __init__(self, settings: Settings, size: tuple[int, int] | None = None):
         super().__init__()
-        self.settings, self.size, self.calls = settings, size, 1
+        self.settings, self.size, self.calls, self.looks = settings, size, 1, settings.looks
         self.target, self.k, self.alpha_max = settings.target, settings.k, settings.alpha_max
         self.channels, self.weights, self.exact = settings.channels, settings.weights, settings.exact
         self.outputs = self.k if self.target == "joint" else 1  # images in one answer
@@ -81,10 +81,10 @@ class UNet(nn.Module):
 
     def build(self, channels: int, widths: tuple[int, ...], patch: int) -> None:
         """Make the layers."""
-        self.patch = patch
+        self.patch, inputs = patch, channels * (self.k if self.looks else 1)
         e = 4 * widths[0]
         self.embed = nn.Sequential(nn.Linear(e, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU())
-        self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(inputs * patch**2, widths[0], 3, padding=1)
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
         for above, width in zip((widths[0], *widths), widths):
             self.down.append(Block(above, width, e))
@@ -100,11 +100,17 @@ class UNet(nn.Module):
         nn.init.normal_(self.last.weight, std=1e-3)  # not zero: equal answers are a saddle of pit_loss
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint"."""
+    def forward(self, x: Tensor, alpha: Tensor, last: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W) in [-1, 1], alpha (B,) -> (B, C, H, W), or (B, K, C, H, W) if `target` is "joint".
+
+        A network with looks sees, beside the mixture x, where the first K - 1 images of its `last` answer depart
+        from it (at the first look: nowhere); the one that is left follows from them.
+        """
         b, _, height, width = x.shape
         stride = self.patch * 2 ** len(self.shrink)
-        h = F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")
+        departed = x.new_zeros(b, self.k - 1, *x.shape[1:]) if last is None else last[:, :-1] - x[:, None]
+        h = torch.cat([x, departed.flatten(1, 2)], 1) if self.looks else x
+        h = F.pad(h, (0, -width % stride, 0, -height % stride), mode="replicate")
         h = self.stem(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
         embedding = self.embed(sinusoidal_embedding(alpha, self.embed[0].in_features).to(x.dtype))
         kept = []

@@ -9,9 +9,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import joint
-from .mixing import check_images, check_weights, complete
+from .mixing import check_images, check_weights, complete, remainder_of
 from .predictor import Network, ask, check_network
 from .samplers import SAMPLERS, Guess, Sampler, Step
+
+STEPS = 20  # of a sampler, if nothing else is asked for
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Result:
 
     `images` (K, C, H, W), or (B, K, C, H, W) for a batch; their weighted sum is the mixture (but for a
     network that is not `exact`), so that they may leave [-1, 1] by a little.  `calls` counts network calls
-    for each mixture.  `trajectory` holds a Point for every step and one for the end (images with a batch
-    dimension), if asked for; for more than two images those of one peeling after another.
+    for each mixture.  `trajectory`, if asked for, holds a Point (with a batch dimension) for every step or look
+    and, of a path, one for the end; for more than two images those of one peeling after another.
     """
 
     images: Tensor
@@ -103,19 +105,19 @@ def check_problem(mixture: Tensor, network: Network, k: int | None, weights, alp
 
 
 @torch.no_grad()
-def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int | Sequence[float] = 20,
-          k: int | None = None, weights: Sequence[float] | None = None, alpha0: float | None = None, *,
-          trajectory: bool = False, progress: bool = False, callback: Callable[[Point], None] | None = None,
-          seed: int = 0) -> Result:
+def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold",
+          steps: int | Sequence[float] | None = None, k: int | None = None, weights: Sequence[float] | None = None,
+          alpha0: float | None = None, *, trajectory: bool = False, progress: bool = False,
+          callback: Callable[[Point], None] | None = None, seed: int = 0) -> Result:
     """Take a mixture of K images apart.
 
-    `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come
-    out one after another: peeling) or a joint one (one call; `sampler` and `steps` play no part; one
-    for two serves any `k`, every two images in turn).
-    `sampler` a name of SAMPLERS; `steps` their number, or the alphas from alpha_0 = 1 - w_1 down to 0.
-    `k` and `weights` say what was mixed: by default what a joint network was trained on, for a path network a
-    pair of equal weights; for a pair, `alpha0` alone says the weights.  A list of `steps` is scaled to the
-    alpha_0 of each further peeling.  `callback` gets a Point after every step; `seed` is for random samplers.
+    `mixture` (C, H, W) or (B, C, H, W), floats in [-1, 1]; `network` a path network (its images come out one
+    after another: peeling) or a joint one (`sampler` plays no part; one for two serves any `k`, two by two).
+    `sampler` a name of SAMPLERS; `steps` their number (None: 20), or the alphas from alpha_0 = 1 - w_1 down to
+    0, scaled to the alpha_0 of each further peeling; of a joint network that looks again how often it looks
+    (None: its own best), of any other it plays no part.  `k` and `weights` say what was mixed: by default what
+    a joint network was trained on, for a path network a pair of equal weights; for a pair, `alpha0` alone says
+    the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
     Raises ValueError or TypeError, naming what was wrong and what to do.
 
     >>> from coldavg import load, load_network, mix
@@ -125,27 +127,39 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", st
     weights = check_problem(mixture, network, k, weights, alpha0)
     batch = mixture if mixture.ndim == 4 else mixture[None]
     points: list[Point] = []
-    if network.target == "joint":
-        if len(weights) == network.k:
-            images, answers = joint.split(network, batch, weights), 1
-        else:
-            images, answers = joint.two_at_a_time(network, batch, len(weights))
-        calls = answers * network.calls
-    else:
-        chosen = find_sampler(sampler)
-        alphas = schedule(chosen.steps or steps, 1 - weights[0].item())
-        with tqdm(total=(len(weights) - 1) * len(alphas), unit=" points", disable=not progress) as bar:
+    alpha0 = 1 - weights[0].item()
+    with tqdm(unit=" points", disable=not progress) as bar:
 
-            def visit(point: Point) -> None:
-                bar.update()
-                if trajectory:
-                    points.append(point)
-                if callback is not None:
-                    callback(point)
+        def visit(point: Point) -> None:
+            bar.update()
+            if trajectory:
+                points.append(point)
+            if callback is not None:
+                callback(point)
 
+        if network.target != "joint":
+            chosen = find_sampler(sampler)
+            alphas = schedule(chosen.steps or (STEPS if steps is None else steps), alpha0)
+            bar.total = (len(weights) - 1) * len(alphas)
             generator = torch.Generator(batch.device).manual_seed(seed)
             images, calls = peel(batch, network, chosen, alphas, weights, generator, visit)
+        elif len(weights) == network.k:
+            looks = check_looks(network, steps)
+            for images in joint.split(network, batch, weights, looks):
+                visit(Point(alpha0, batch, images[:, 0], remainder_of(images, weights)))
+            calls = looks * network.calls
+        else:
+            images, answers = joint.two_at_a_time(network, batch, len(weights))
+            calls = answers * network.calls
     return Result(images if mixture.ndim == 4 else images[0], calls, points)
+
+
+def check_looks(network: Network, steps: int | None) -> int:
+    """How often a joint network is asked: `steps` times if it looks again, else once; ValueError if it can't be."""
+    looks = network.looks if steps is None else steps
+    if network.looks and (not isinstance(looks, Integral) or looks < 1):
+        raise ValueError(f"steps must be a whole number of looks, at least 1, for this joint network, got {steps!r}")
+    return int(looks) if network.looks else 1
 
 
 def find_sampler(sampler: str | Sampler) -> Sampler:

@@ -30,13 +30,14 @@ def test_the_smallest_set_of_images_can_be_trained_on():
 
 def test_a_batch_is_a_function_of_the_seed_and_the_step_and_processes_share_it():
     images, settings = load("digits", "train")[:50], Settings(batch=12, k=3, flips=True)
-    tuples, given, alpha = draw(images, settings, 7)
+    *whole, _ = draw(images, settings, 7)
     draw(images, settings, 8)
     for rank in range(3):
         parts = draw(images, settings, 7, slice(rank, None, 3))
-        assert all(torch.equal(part, whole[rank::3]) for part, whole in zip(parts, (tuples, given, alpha)))
-    assert not torch.equal(draw(images, settings, 8)[2], alpha)
-    assert not torch.equal(draw(images, Settings(batch=12, seed=1), 7)[2], alpha)
+        assert all(torch.equal(part, every[rank::3]) for part, every in zip(parts, whole))
+    alpha = whole[2]
+    assert not torch.equal(draw(images, settings, 8).alpha, alpha)
+    assert not torch.equal(draw(images, Settings(batch=12, seed=1), 7).alpha, alpha)
     assert 0 < alpha.min() and alpha.max() <= settings.alpha_max
 
 
@@ -45,7 +46,7 @@ def test_a_share_of_the_points_lies_where_samplers_start(k):
     images = torch.rand(40, 1, 4, 4) * 2 - 1
     for share, count in (0, 0), (0.5, 6), (1, 12):
         for step in range(5):
-            tuples, _, alpha = draw(images, Settings(k=k, batch=12, at_start=share), step)
+            tuples, _, alpha, _ = draw(images, Settings(k=k, batch=12, at_start=share), step)
             start = 1 - 1 / tuples.shape[1]
             assert torch.isclose(alpha, torch.tensor(start)).sum() == count
 
@@ -68,11 +69,19 @@ def test_flips_draw_mirror_images_half_of_the_time():
     assert torch.equal(draw(image, Settings(), 0)[0], image[0].expand(64, 2, 1, 4, 4))
 
 
+def test_a_joint_network_that_looks_again_is_trained_after_each_number_of_looks():
+    images = load("digits", "train")[:20]
+    looks = [draw(images, Settings(target="joint", looks=3, batch=2), step).looks for step in range(60)]
+    assert min(looks.count(number) for number in (1, 2, 3)) > 10 and set(looks) == {1, 2, 3}
+    plain, again = (draw(images, Settings(target="joint", looks=looks, batch=2), 5) for looks in (0, 3))
+    assert plain.looks == 1 and torch.equal(plain.given, again.given), "the mixtures are the same"
+
+
 def test_training_forms_tuples_as_the_publisher_does():
     images = load("digits", "train")[:200]
 
     def apart(pool: int) -> float:
-        tuples, given, _ = draw(images, Settings(target="joint", pool=pool, published="noise-0.2"), 3)
+        tuples, given, *_ = draw(images, Settings(target="joint", pool=pool, published="noise-0.2"), 3)
         inside = mix(tuples).abs() < 0.2  # where nothing is cut off
         assert (given - mix(tuples))[inside].std().item() == pytest.approx(0.2, rel=0.1)
         small = thumbnails(tuples.flatten(0, 1), np.arange(128)).unflatten(0, (64, 2))

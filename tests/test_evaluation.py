@@ -1,6 +1,8 @@
 """The protocol does not leak, and its stored rows are what the code gives."""
 
+import hashlib
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 
 from coldavg import SAMPLERS, load, load_network, score, unmix
 from coldavg.cli import main
-from coldavg.evaluation import Averaging, evaluate, measuring, protocol, recover
+from coldavg.evaluation import Averaging, attackers, evaluate, measuring, protocol, recover
 from coldavg.evaluation.rows import KEY, merge_rows
 from coldavg.metrics import summarise
 
@@ -48,12 +50,19 @@ def attack(monkeypatch, blind, leak=False, **arguments):
         patch.setattr(measuring, "protocol", mixed)
         patch.setattr(measuring, "score", scored)
         if leak:  # as public code does: the sampler is handed the true partner
-            patch.setattr(measuring, "recover", lambda mixture, *_, **__: (truths[-1], 1))
+            patch.setattr(attackers, "recover", lambda mixture, *_, **__: (truths[-1], 1))
         row = evaluate(count=5, **arguments)
     return seen[0], row
 
 
-@pytest.mark.parametrize("name, sampler", [("digits-joint", "cold")] + [("digits-original", each) for each in SAMPLERS])
+def brighter_half(published):
+    """An attack of one's own: one image has all that is bright in the average."""
+    first = torch.where(published > published.mean((2, 3), keepdim=True), 2 * published + 1, -1).clamp(-1, 1)
+    return torch.stack([first, 2 * published - first], 1)
+
+
+@pytest.mark.parametrize("name, sampler", [("digits-joint", "cold"), (brighter_half, "")]
+                         + [("digits-original", each) for each in SAMPLERS])
 def test_no_sampler_sees_a_source_image(monkeypatch, name, sampler):
     """Replace the truths by noise once they are mixed: what is recovered must not change by a bit."""
     arguments = {"network": name, "sampler": sampler, "steps": 3}
@@ -61,6 +70,7 @@ def test_no_sampler_sees_a_source_image(monkeypatch, name, sampler):
     blind, blind_row = attack(monkeypatch, True, **arguments)
     assert torch.equal(honest, blind)
     assert blind_row["psnr"] < honest_row["psnr"] - 3, "the scores did look at the truths"
+    assert honest_row["network"] == (name if isinstance(name, str) else "brighter_half")
 
 
 def test_a_planted_leak_is_seen(monkeypatch):
@@ -78,6 +88,43 @@ def test_the_command_of_a_row_gives_the_row_again(tmp_path, capsys):
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     changes = {"seconds": 0}
     assert again | changes == row | changes
+
+
+def test_an_attack_of_ones_own_is_measured_by_the_same_protocol(tmp_path, capsys):
+    """The example of the page "Adding your own", as it stands there."""
+    page = (Path(__file__).parent.parent / "book" / "add_your_own.md").read_text()
+    code, = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if block.startswith("# my_attack.py"))
+    (tmp_path / "my_attack.py").write_text(code)
+    network, rows = f"{tmp_path / 'my_attack.py'}:halves", tmp_path / "rows.json"
+    for name in (network, "none"):
+        assert main(["evaluate", "--network", name, "--count", "50", "--out", str(rows)]) == 0
+    capsys.readouterr()
+    itself, mine = sorted(json.loads(rows.read_text()), key=lambda row: row["network"], reverse=True)
+    assert (mine["network"], mine["sampler"], mine["calls"]) == ("my_attack:halves", "its own", 0)
+    assert mine["psnr"] != itself["psnr"] and mine["data"] == itself["data"] and mine["tuples"] == 50
+    assert mine["stamp"]["network_sha256"] == hashlib.sha256(code.encode()).hexdigest()
+    tuples, mixture = protocol("digits", 2, 50)
+    space = {}
+    exec(code, space)
+    assert mine["psnr"] == summarise(score(space["halves"](mixture), tuples, mixture))["psnr"]
+    assert main(shlex.split(mine["command"])[1:]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again | {"seconds": 0} == mine | {"seconds": 0}
+    assert evaluate(space["halves"], count=50)["psnr"] == mine["psnr"]
+
+
+@pytest.mark.parametrize("network, words", [
+    ("gone.py:attack", "there is no file 'gone.py'"), ("mine.py:other", "has no function 'other'"),
+    ("mine.py:attack", r"must return finite images \(4, 2, 1, 28, 28\), got \(4, 1, 28, 28\)"),
+    ("mine.py:nan", "with NaN or infinity"), ("mine.py:nothing", "got NoneType"), ("mine.py:number", "no function")])
+def test_an_attack_that_is_none_is_named_in_one_line(network, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def attack(p):\n    return p\n"
+                               "def nan(p):\n    return p[:, None].repeat(1, 2, 1, 1, 1) / 0\n"
+                               "def nothing(p):\n    pass\nnumber = 3\n")
+    assert main(["evaluate", "--network", network, "--count", "4"]) == 2
+    line = capsys.readouterr().err.strip()
+    assert re.search(words, line) and "\n" not in line, line
 
 
 def test_many_mixtures_are_recovered_as_they_are_one_by_one():

@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "coldavg"
 ROOMS = [  # from the ground up: each is imported by those that stand after it, never the other way
     "support", "mixing", "matching", "metrics", "publishing", "predictor", "samplers", "joint", "unmixing", "settings",
-    "unet", "imagesets", "batches", "optimiser", "training", "networks", "evaluation", "audit", "teach", "cli"]
+    "unet", "imagesets", "batches", "optimiser", "training", "remixing", "networks", "evaluation", "audit", "teach",
+    "cli"]
 CORE = ["mixing", "matching", "predictor", "samplers", "unmixing", "joint", "unet", "settings", "batches", "optimiser",
         "training", "metrics"]
 BEYOND = {"audit", "teach", "cli", "evaluation", "networks", "imagesets"}  # what the core does without ...

@@ -107,6 +107,17 @@ def test_the_size_is_what_the_server_says_if_it_says_it(home):
         assert ask_size(nobody) == "of a size that can't be asked"
 
 
+def test_portraits_have_no_public_address_and_are_placed_by_hand(home, monkeypatch, tmp_path, capsys):
+    assert main(["data", "portraits"]) == 2
+    error = capsys.readouterr().err
+    assert "needs the file portraits.zip, not found" in error and "it has no public address" in error, error
+    made = zipped(tmp_path / "made.zip", {f"portraits/{i}.jpg": packed(noise(i), "JPEG") for i in range(9)})
+    cache_folder().mkdir()
+    shutil.copy(made, cache_folder() / "portraits.zip")
+    assert open_images("portraits", "all").shape == (9, 3, 64, 64) and not Home.asked
+    assert len(set(open_images("portraits", "all").identities)) == 9, "nobody is told apart: image by image"
+
+
 MNIST = SETS["digits-full"].file
 
 

@@ -140,7 +140,7 @@ def test_absent_data_say_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match="flowers.zip.*coldavg data flowers"):
         find_source("flowers")
     for wrong in ("cats", "", "no/such/folder"):
-        with pytest.raises(ValueError, match="one of digits, digits-full, flowers, faces, xrays, or a folder or zip"):
+        with pytest.raises(ValueError, match="one of digits, digits-full, flowers, faces, portraits, xrays, or"):
             load(wrong)
     with pytest.raises(ValueError, match="one of train, test, all"):
         load("digits", "both")
@@ -184,12 +184,15 @@ def test_a_split_never_changes():
 # The prepared copies: SHA-256 of the files and of the pixels of their splits
 PREPARED = {"flowers": "608189d5733ecb006fdab5a15ea0d1f64cbfc160cc255f5dc590b927a6acc53d",
             "faces": "9a70d5cc8f3676d39a121bda4d6b47d05970eec4edf02d010949835ce8dc662d",
+            "portraits": "c00743af29ab30dd0784d87e9c5d75ab411e01f3f19b9f361374f581f47193c8",
             "xrays": "b33a3873c9f4498fd4a1902428b56e8d005c5ef247e04a31860aabf5ba8b05bd"}
 PIXELS = {
     ("flowers", "train"): (6261, "409c3e4d47bc373bf896577ce45e1a632ffd45c20828a31ff3cd3e6f6f35eb41"),
     ("flowers", "test"): (1105, "6dda0190f04adee6dde6c8d0b680b0b69a168749034e1b18e078babd68075ef6"),
     ("faces", "train"): (11238, "29398ed89e5397640df1eae8193d16cf5459e8038375f3928095852b3a83dc8f"),
     ("faces", "test"): (1994, "d17282b80cf0139a92002a61ab552f70e7bea542a008a04b633f5b888b1d413b"),
+    ("portraits", "train"): (8425, "64369c946cd17104b05411ea3fd6ee8ee42f294e90b439036e098e7a3e61e235"),
+    ("portraits", "test"): (1487, "848c0c9c9c0e010081d5d741c74455dba42e3655bec6e59fc6b3c6a9e1aa353d"),
     ("xrays", "train"): (8499, "c04800c688f4e9bbeee6e2d91df9ef6e719e54ff8e7ec4136b0edc77326bf410"),
     ("xrays", "test"): (1500, "5b0b10ed70bf0f71da97a246598639691a759cea9e835342afe84d1b875e5feb"),
 }

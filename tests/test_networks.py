@@ -32,6 +32,19 @@ def test_a_network_comes_back_as_it_was(file):
     assert [path.name for path in file.parent.iterdir()] == [file.name], "no part is left behind"
 
 
+def test_how_often_a_network_is_best_asked_is_kept(tmp_path):
+    network = UNet(Settings(widths=(8,), target="joint", looks=2))
+    network.looks = 5
+    save_network(network, tmp_path / "n.safetensors")
+    again = load_network(tmp_path / "n.safetensors")
+    assert again.looks == 5 and again.settings.looks == 2
+    for wrong in (0, -1, "many", 2.5):
+        network.looks = wrong
+        save_network(network, tmp_path / "n.safetensors", looks=wrong)
+        with pytest.raises(ValueError, match="its looks are"):
+            load_network(tmp_path / "n.safetensors")
+
+
 def damage(content, how):
     return {
         "empty": b"", "cut short": content[:-100], "cut in its header": content[:40], "text": b"not a network " * 50,

@@ -21,7 +21,8 @@ class Bare:
         return x
 
 
-WHOLE = {"target": "original", "k": 2, "alpha_max": 0.9, "channels": None, "calls": 1, "weights": None, "exact": True}
+WHOLE = {"target": "original", "k": 2, "alpha_max": 0.9, "channels": None, "calls": 1, "weights": None, "exact": True,
+         "looks": 0}
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -57,7 +58,7 @@ def test_a_subclass_inherits_what_it_does_not_say():
 
     network = Short()
     check_network(network)
-    assert (network.channels, network.calls, network.weights, network.exact) == (None, 1, None, True)
+    assert (network.channels, network.calls, network.weights, network.exact, network.looks) == (None, 1, None, True, 0)
     assert torch.equal(unmix(mix(images(2, 0)), network, "one_step").images[:, 0], mix(images(2, 0)))
 
 
@@ -65,6 +66,8 @@ def test_one_call_is_in_the_precision_of_the_network():
     seen = []
 
     class Single(torch.nn.Module):
+        looks = 0
+
         def __init__(self):
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(1))

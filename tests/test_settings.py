@@ -23,6 +23,9 @@ WRONG = {
     "ema": ({"ema": 1.0}, r"\[0, 1\)"),
     "loss": ({"loss": "absolute"}, "squared, log"),
     "patch": ({"patch": 0}, "at least 1"),
+    "looks": ({"looks": -1, "target": "joint"}, "looks must be at least 0"),
+    "looks of a path": ({"looks": 2}, "0 but for a joint network, got 2"),
+    "half a look": ({"looks": 0.5, "target": "joint"}, "looks must be a whole number"),
     "widths": ({"widths": (10,)}, "multiple of 4"),
 }
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from coldavg import Settings, UNet, fit, load, mix, round_to_8_bits, unmix
-from coldavg.batches import draw
+from coldavg.batches import Batch, draw
 from coldavg.joint import split
 from coldavg.matching import pit_loss
 from coldavg.mixing import check_weights
@@ -88,23 +88,24 @@ def test_the_losses_are_what_they_are_called():
 
     tuples = torch.stack([torch.full((3, 1, 4, 4), value) for value in (-0.5, 0.5)], 1)
     given = round_to_8_bits(mix(tuples))
-    values = [loss_of(Silent(), tuples, given, torch.ones(3), Settings(target="joint", loss=loss))
-              for loss in ("squared", "log")]
+    batch = Batch(tuples, given, torch.ones(3), 1)
+    values = [loss_of(Silent(), batch, Settings(target="joint", loss=loss)) for loss in ("squared", "log")]
     assert values[0].item() == pytest.approx(0.25, abs=1e-4)  # 0 is no 8-bit level
     assert values[1].item() == pytest.approx(torch.tensor(0.2501).log().item(), abs=1e-3)
 
 
-@pytest.mark.parametrize("more", [{}, {"loss": "log"}, {"k": 3}, {"published": "noise-0.2"}, {"weights": (0.7, 0.3)}])
+@pytest.mark.parametrize("more", [{}, {"loss": "log"}, {"k": 3}, {"published": "noise-0.2"}, {"weights": (0.7, 0.3)},
+                                  {"looks": 3}, {"looks": 3, "k": 3}, {"looks": 3, "published": "noise-0.2"}])
 def test_the_loss_of_a_joint_network_is_that_of_what_it_recovers(more):
     """Training counts the very images that `unmix` gives: those of `split`, in the best order unless weights tell."""
     settings = Settings(target="joint", widths=(8,), patch=1, batch=6, **more)
     network, weights = UNet(settings), check_weights(settings.weights, settings.k)
-    tuples, given, alpha = draw(load("digits", "train")[:40], settings, 0)
+    batch = draw(load("digits", "train")[:40], settings, 0)._replace(looks=1 + 2 * (settings.looks > 0))
     with torch.no_grad():
-        recovered = split(network, given, weights)
-        expected = pit_loss(recovered, tuples, settings.loss == "log")
-        in_place = (recovered - tuples).square().mean()
-        loss = loss_of(network, tuples, given, alpha, settings)
+        *_, recovered = split(network, batch.given, weights, batch.looks)
+        expected = pit_loss(recovered, batch.tuples, settings.loss == "log")
+        in_place = (recovered - batch.tuples).square().mean()
+        loss = loss_of(network, batch, settings)
     torch.testing.assert_close(loss, in_place if settings.weights else expected)
     assert not torch.isclose(expected, in_place), "the order matters here"
 
@@ -203,6 +204,27 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         fit(settings, images, progress=False, folder=tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert fit(settings, images, progress=False, folder=tmp_path).done == 1
+
+
+def test_a_network_that_looks_again_starts_as_the_one_that_does_not():
+    images = load("digits", "train")[:8, :, ::4, ::4]
+    given = UNet(Settings(target="joint", widths=small["widths"]))
+    settings = Settings(mixtures=16, **small | {"target": "joint", "looks": 2, "learning_rate": 1e-12, "ema": 0.0})
+    state = fit(settings, images, progress=False, start=given)
+    mixture, last = mix(images[:2])[None], torch.randn(1, 2, 1, 7, 7)
+    for answer in (state.network(mixture, torch.tensor([0.5])), state.network(mixture, torch.tensor([0.5]), last)):
+        torch.testing.assert_close(answer, given(mixture, torch.tensor([0.5])), atol=1e-5, rtol=0)
+
+
+def test_a_check_says_what_each_look_reaches_and_the_network_keeps_the_best():
+    images = load("digits", "train")[:80, :, ::4, ::4]
+    settings = Settings(mixtures=16 * 3, **small | {"target": "joint", "looks": 2})
+    state = fit(settings, images, progress=False)
+    entry = state.log[-1]
+    assert len(entry["psnr_by_look"]) == 5 and max(entry["psnr_by_look"]) == entry["psnr"]
+    assert state.network.looks == entry["looks"] == 1 + entry["psnr_by_look"].index(entry["psnr"])
+    pairs = unmix(mix(images[:2])[None], state.network)
+    assert pairs.calls == entry["looks"]
 
 
 def test_a_start_network_gives_what_fits():

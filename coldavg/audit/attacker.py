@@ -160,7 +160,7 @@ def train_attacker(settings: Settings, images: ImageSet, start: UNet, out: Path,
 def attack_with(attacker: Attacker, averaging: Averaging) -> Callable[[Tensor], Tensor]:
     """A function from published averages (N, C, H, W) to images (N, K, C, H, W)."""
     def attack(published: Tensor) -> Tensor:
-        recovered, _ = recover(smooth(published, attacker.blur), attacker.network, "cold", 20, averaging.k,
+        recovered, _ = recover(smooth(published, attacker.blur), attacker.network, "cold", None, averaging.k,
                                averaging.weights, 50, sys.stderr.isatty())
         grey = (published == published[:, :1]).all()  # then so are the images, whatever a network for colour says
         return recovered.mean(2, keepdim=True).expand_as(recovered) if grey else recovered

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..evaluation.averaging import Averaging
 from ..networks import manifest
+from ..support.files import list_changes
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,9 @@ def read_plan(plan: Plan, sha256: str, file: Path) -> dict | None:
         if not file.exists():
             return None
         held = json.loads(file.read_text())
-        if held["asked"] == asked:
+        other = list_changes(held["asked"], asked)
+        if not other:
             return {name: held[name] for name in ("steps", "start", "blurs")}
-        other = "; ".join(f"{name} was {held['asked'].get(name)!r}, now {value!r}" for name, value in asked.items()
-                          if held["asked"].get(name) != value)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ValueError(f"{str(file)!r} is damaged; delete it, or choose another --out") from None
     raise ValueError(f"--out {str(file.parent)!r} holds another audit ({other}); choose another folder")

@@ -5,23 +5,25 @@ import json
 import sys
 from pathlib import Path
 
-from ..evaluation.attackers import NO_NETWORK
+from ..evaluation.attackers import NO_NETWORK, is_code
 from ..evaluation.averaging import Averaging
 from ..evaluation.measuring import evaluate
 from ..evaluation.reidentification import reidentify
 from ..evaluation.rows import merge_rows, read_rows
 from ..networks import load_network
 from ..samplers import SAME_AS, SAMPLERS
-from ..unmixing import find_sampler
+from ..unmixing import STEPS, find_sampler
 from . import numbers
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    p.add_argument("--network", default="none", help="a name, a file, none or best-pair")
+    p.add_argument("--network", default="none", help="a name, a file, none, best-pair, or an attack of your "
+                                                          "own: my_attack.py:function")
     p.add_argument("--data", default="digits", help="the image set; its test split is used")
     p.add_argument("--sampler", nargs="+", default=["cold"], help="one or more; all; flips, for joint networks")
-    p.add_argument("--steps", nargs="+", type=int, default=[20], help="one or more numbers of steps")
+    p.add_argument("--steps", nargs="+", type=int, help="one or more numbers of steps (default: 20), or of looks "
+                                                      "(default: the network's own)")
     p.add_argument("--k", type=int, default=2, help="images in a mixture")
     p.add_argument("--count", type=int, default=1000, help="test tuples")
     p.add_argument("--published", default="png", help="in what form: png, float, jpeg-75, noise-0.1, ...")
@@ -38,12 +40,13 @@ def run(options: argparse.Namespace) -> None:
     averaging = Averaging(options.k, options.weights, published=options.published)
     if options.out is not None:
         read_rows(options.out)  # what can't be added to shows now, not at the end
-    if options.network in NO_NETWORK:
-        settings = [("cold", 1)]  # no sampler
-    elif load_network(options.network).target == "joint":
-        settings = [(name, 1) for name in dict.fromkeys("flips" if name == "flips" else "joint" for name in names)]
+    if options.network in NO_NETWORK or is_code(options.network):
+        settings = [("cold", None)]  # no sampler
+    elif (network := load_network(options.network)).target == "joint":
+        kinds = dict.fromkeys("flips" if name == "flips" else "joint" for name in names)
+        settings = [(kind, looks) for kind in kinds for looks in (options.steps if network.looks else None) or [None]]
     else:
-        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps)
+        pairs = ((find_sampler(name), steps) for name in names for steps in options.steps or [STEPS])
         settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
     for name, steps in settings:
         if options.reidentify:

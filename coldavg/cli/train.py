@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..imagesets.opening import open_images
 from ..networks import load_network, network_file, save_network
+from ..remixing import lesson_of
 from ..settings import Settings
 from ..support.checkpoint import CHECKPOINT
 from ..support.figures import show
@@ -28,6 +29,9 @@ def add_options(p: argparse.ArgumentParser) -> None:
             kind = {"widths": numbers(int), "weights": numbers(float)}.get(setting.name, setting.type)
             p.add_argument(flag, type=kind, default=setting.default, help=setting.metadata["help"])
     p.add_argument("--size", type=int, default=64, help="the side, in pixels, of images from a folder or zip")
+    p.add_argument("--from-averages", metavar="FOLDER", help="learn from published averages of two alone, all that the "
+                                                             "folder or zip holds: first with --k 4, then with --k 2 "
+                                                             "and that network as --start")
     p.add_argument("--start", help="a trained network to start from: what fits of it is copied")
     p.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
     p.add_argument("--out", type=Path, required=True, help="the network's file, NAME.safetensors")
@@ -42,10 +46,11 @@ def run(options: argparse.Namespace) -> None:
     if out.exists() and not (folder / CHECKPOINT).exists():
         raise ValueError(f"--out {str(out)!r} exists and has no run to go on with; move it, or choose another")
     start = load_network(options.start) if options.start else None
-    images = open_images(options.data, "train", options.size)
+    alone = options.from_averages
+    images = open_images(alone, "all", options.size) if alone else open_images(options.data, "train", options.size)
     chosen = {setting.name: getattr(options, setting.name) for setting in fields(Settings) if setting.name in options}
     chosen |= {"channels": images.shape[1], "flips": images.flips if options.flips is None else options.flips}
-    settings = Settings(**chosen)
+    settings = Settings(**chosen | ({"data": alone} if alone else {}))
     record = {"data_sha256": images.sha256, "start": start and fingerprint(network_file(options.start)),
               "command": shlex.join(["coldavg", *options.words])}
     checks = 0
@@ -58,7 +63,8 @@ def run(options: argparse.Namespace) -> None:
         return bool(stops)
 
     with after_the_step() as stops:
-        state = fit(settings, images, options.seconds, callback=keep, folder=folder, start=start)
+        state = fit(settings, images, options.seconds, callback=keep, folder=folder, start=start,
+                    lesson=lesson_of(settings) if alone else None)
     if not state.main:
         return
     save_run(state, out, folder, record)

@@ -29,7 +29,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("image", nargs="+", type=Path, help="pictures of averages, 8-bit grey or RGB")
     p.add_argument("--network", required=True, help="a name, or a file that coldavg train wrote")
     p.add_argument("--sampler", default="cold", help=f"for path networks: {', '.join(SAMPLERS)}")
-    p.add_argument("--steps", type=int, default=20, help="steps of the sampler, for path networks")
+    p.add_argument("--steps", type=int, help="steps of the sampler (default: 20), or looks of a joint network "
+                                            "that looks again (default: its own)")
     p.add_argument("--k", type=int, help="how many images were mixed (default: 2, or those of a joint network)")
     p.add_argument("--weights", type=numbers(float),
                    help="mixing weights, as 0.6,0.4 (default: equal, or a network's own)")

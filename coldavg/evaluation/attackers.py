@@ -1,21 +1,24 @@
-"""Who takes averages apart: a network, the average itself, or the best pair among images of the kind."""
+"""Who takes averages apart: a network, code of one's own, or neither."""
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..joint import FlipEnsemble
-from ..networks import load_network
+from ..networks import load_network, network_file
 from ..predictor import Network
 from ..samplers import Sampler
-from ..unmixing import unmix
+from ..unmixing import STEPS, unmix
 
 NO_NETWORK = {"none": "the average itself", "best-pair": "search"}  # attackers that need no network
+Attack = Callable[[Tensor], Tensor]  # from what was published (N, C, H, W) to images (N, K, C, H, W)
 
 
-def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int = 20, k: int = 2,
+def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", steps: int | None = None, k: int = 2,
             weights: Sequence[float] | None = None, batch: int = 100, progress: bool = False) -> tuple[Tensor, int]:
     """`unmix` over many mixtures (N, C, H, W), a batch at a time: images (N, K, C, H, W) and calls for each.
 
@@ -27,9 +30,60 @@ def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", 
     return torch.cat([part.images for part in parts]), parts[0].calls
 
 
-def open_attacker(network: str, sampler: str) -> tuple[Network, str]:
-    """The network, and what its rows call the sampler: that of a joint one is "joint", or "flips"."""
-    loaded = load_network(network)
-    if loaded.target != "joint":
-        return loaded, sampler
-    return (FlipEnsemble(loaded), "flips") if sampler == "flips" else (loaded, "joint")
+def is_code(attacker: str | Attack) -> bool:
+    """Whether an attacker is code of one's own: a function, or "file.py:function"."""
+    return callable(attacker) or ".py:" in str(attacker)
+
+
+def name_of(attacker: str | Attack) -> str:
+    """What the rows of an attacker call it."""
+    if callable(attacker):
+        return getattr(attacker, "__name__", type(attacker).__name__)
+    return Path(attacker).name.replace(".py:", ":") if is_code(attacker) else Path(attacker).stem
+
+
+def file_of(attacker: str | Attack) -> Path | None:
+    """The file that an attacker is in, if it is in one."""
+    if callable(attacker) or attacker in NO_NETWORK:
+        return None
+    return Path(attacker.rpartition(":")[0]) if is_code(attacker) else network_file(attacker)
+
+
+def load_attack(attacker: str | Attack) -> Attack:
+    """The function that "file.py:function" names; FileNotFoundError or ValueError if there is none."""
+    if callable(attacker):
+        return attacker
+    file, name = file_of(attacker), attacker.rpartition(":")[2]
+    if not file.is_file():
+        raise FileNotFoundError(f"network {attacker!r}: there is no file {str(file)!r}; name one, as file.py:function")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(f"network {attacker!r}: {str(file)!r} has no function {name!r}; name one, as file.py:function")
+    return getattr(module, name)
+
+
+def take_apart(attacker: str | Attack, mixture: Tensor, sampler: str = "cold", steps: int | None = None, k: int = 2,
+               told: Sequence[float] | None = None, progress: bool = False) -> tuple[Tensor, str, int, int | None]:
+    """The images (N, K, C, H, W) that a network or one's own code gets from `mixture` (N, C, H, W), all that it sees.
+
+    And what its rows say of it: the sampler (of a joint network "joint" or "flips", of code "its own"), the network
+    calls for each mixture (of code 0) and the steps (None where they play no part).  ValueError if code returns
+    anything but images.
+    """
+    if is_code(attacker):
+        answer, shape = load_attack(attacker)(mixture.clone()), (len(mixture), k, *mixture.shape[1:])
+        if not isinstance(answer, Tensor) or answer.shape != shape or not answer.isfinite().all():
+            came = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+            raise ValueError(f"attack {name_of(attacker)!r} must return finite images {shape}, got {came}"
+                             f"{' with NaN or infinity' * (came == shape)}")
+        return answer.detach().to(mixture), "its own", 0, None
+    network = load_network(attacker)
+    if network.target != "joint":
+        images, calls = recover(mixture, network, sampler, steps, k, told, progress=progress)
+        return images, sampler, calls, steps or STEPS
+    flips = sampler == "flips"
+    images, calls = recover(mixture, FlipEnsemble(network) if flips else network, "cold", steps, k, told,
+                            progress=progress)
+    return images, "flips" if flips else "joint", calls, steps if network.looks else None

@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from ..metrics import score, summarise
 from ..mixing import brightest_first
 from ..publishing import release
 from .archive import search
-from .attackers import NO_NETWORK, open_attacker, recover
+from .attackers import NO_NETWORK, Attack, name_of, take_apart
 from .averaging import PAIRS, Averaging
 from .rows import stamp
 
@@ -41,15 +40,18 @@ def protocol(data: str, k: int = 2, count: int = 1000, published: str = "png",
     return tuples, release(tuples, published, weights)
 
 
-def evaluate(network: str = "none", data: str = "digits", averaging: Averaging = PAIRS, sampler: str = "cold",
-             steps: int = 20, count: int = 1000, told: Sequence[float] | None = None, progress: bool = False) -> dict:
+def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Averaging = PAIRS, sampler: str = "cold",
+             steps: int | None = None, count: int = 1000, told: Sequence[float] | None = None,
+             progress: bool = False) -> dict:
     """A row of results: mean PSNR (dB), SSIM and success rate (%), each with its 95 % interval, and the stamp.
 
-    `network` is a name or a file (see `load_network`), "none" (the average itself, K times) or "best-pair"
-    (the best of all pairs of 5,000 seeded training images).  `sampler` serves path networks; for a joint one
-    "flips" averages over mirror images.  `told` are the weights that the attacker takes those of the
-    `averaging` for (None: the true ones).  The network sees the mixtures alone.  `seconds` is the time per
-    mixture; `command` gives the row again.  Raises ValueError for what can't be attacked so.
+    `network` is a name or a file (see `load_network`), "none" (the average itself, K times), "best-pair"
+    (the best of all pairs of 5,000 seeded training images), or an attack of one's own: a function from what was
+    published (N, C, H, W) to images (N, K, C, H, W), or the text "file.py:function".  `sampler` serves path
+    networks; for a joint one "flips" averages over mirror images.  `steps` as in `unmix`.  `told` are the
+    weights that a network takes those of the `averaging` for (None: the true ones).  The attacker sees the
+    mixtures alone.  `seconds` is the time per mixture; `command` gives the row again.  Raises ValueError for
+    what can't be attacked so.
     """
     if averaging.groups != "random":
         raise ValueError(f"groups must be random, as the protocol draws them, got {averaging.groups!r}")
@@ -66,22 +68,22 @@ def evaluate(network: str = "none", data: str = "digits", averaging: Averaging =
         candidates = images[np.random.RandomState(0).permutation(len(images))[:CANDIDATES]]
         recovered, sampler = candidates[search(mixture, candidates, 2)], NO_NETWORK[network]
     else:
-        attacker, sampler = open_attacker(network, sampler)
-        recovered, calls = recover(mixture, attacker, sampler, steps, k, told, progress=progress)
+        recovered, sampler, calls, steps = take_apart(network, mixture, sampler, steps, k, told, progress)
     seconds = (time.perf_counter() - start) / count
     row = {"data": data, "k": k, "weights": weights and list(weights), "told": told and list(told),
-           "published": averaging.published, "network": Path(network).stem, "sampler": sampler, "calls": calls,
+           "published": averaging.published, "network": name_of(network), "sampler": sampler, "calls": calls,
            "tuples": count, "seconds": round(seconds, 5)}
     scores = score(recovered, tuples, mixture)
     row |= summarise({name: scores[name] for name in ("psnr", "ssim", "success")})
     return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
 
 
-def command(row: dict, network: str, steps: int) -> str:
-    """The command line that gives `row` again."""
+def command(row: dict, network: str | Attack, steps: int | None) -> str:
+    """The command line that gives `row` again; of a function that is in no file, its name stands there."""
+    network = network if isinstance(network, str) else name_of(network)
     words = ["coldavg evaluate", f"--network {shlex.quote(network)}", f"--data {shlex.quote(row['data'])}"]
-    if row["calls"] and row["sampler"] != "joint":
-        words += [f"--sampler {row['sampler']}"] + [f"--steps {steps}"] * (row["sampler"] != "flips")
+    words += [f"--sampler {row['sampler']}"] * (row["calls"] > 0 and row["sampler"] != "joint")
+    words += [f"--steps {steps}"] * (row["calls"] > 0 and steps is not None)
     words += [f"--{name} {','.join(map(str, row[name]))}" for name in ("weights", "told") if row[name]]
     usual = {"k": 2, "tuples": 1000, "published": "png"}
     words += [f"--{'count' if name == 'tuples' else name} {row[name]}" for name in usual if row[name] != usual[name]]

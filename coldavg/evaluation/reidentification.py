@@ -1,7 +1,6 @@
 """Re-identification: does a recogniser find the person of a recovered image by *another* photograph?"""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from ..metrics import match, summarise
 from ..mixing import mix
 from ..support.files import fingerprint
 from ..support.pixels import round_to_8_bits
-from .attackers import NO_NETWORK, open_attacker, recover
+from .attackers import NO_NETWORK, Attack, name_of, take_apart
 from .measuring import command
 from .recognisers import embed_faces, recogniser_file
 from .rows import stamp
@@ -76,8 +75,8 @@ def draw_people(identities: np.ndarray, count: int = 100, seed: int = 0) -> tupl
     return torch.from_numpy(gallery), torch.tensor(np.array(pairs[:count])), torch.tensor(np.array(people[:count]))
 
 
-def reidentify(network: str = "none", data: str = "faces", sampler: str = "cold", steps: int = 20, count: int = 100,
-               progress: bool = False) -> list[dict]:
+def reidentify(network: str | Attack = "none", data: str = "faces", sampler: str = "cold", steps: int | None = None,
+               count: int = 100, progress: bool = False) -> list[dict]:
     """Rows of results, each score in % with its 95 % interval over pairs, by the one definition of `identify`.
 
     One row for the pairs' photographs themselves (the most to be hoped for), one for their 8-bit average,
@@ -97,16 +96,15 @@ def reidentify(network: str = "none", data: str = "faces", sampler: str = "cold"
     shown = [("none", "the photograph itself", 0, 0.0, truth),
              ("none", NO_NETWORK["none"], 0, 0.0, average[:, None])]
     if network != "none":
-        attacker, sampler = open_attacker(network, sampler)
         start = time.perf_counter()
-        recovered, calls = recover(average, attacker, sampler, steps, progress=progress)
+        recovered, sampler, calls, steps = take_apart(network, average, sampler, steps, progress=progress)
         seconds = (time.perf_counter() - start) / count
         shown.append((network, sampler, calls, seconds, match(round_to_8_bits(recovered), truth)))
     gallery = embed_faces(images[photographs], progress=progress)
     threshold, chance = threshold_at(gallery), 100 / (len(gallery) - 1)
     rows = []
     for source, name, calls, seconds, probes in shown:
-        row = {"data": data, "k": 2, "weights": None, "told": None, "published": "png", "network": Path(source).stem,
+        row = {"data": data, "k": 2, "weights": None, "told": None, "published": "png", "network": name_of(source),
                "sampler": name, "calls": calls, "tuples": count, "seconds": round(seconds, 5),
                "gallery": len(gallery), "threshold": round(threshold, 4), "chance": round(chance, 2)}
         row |= summarise(identify(embed_faces(probes, progress=progress).expand(-1, 2, -1), people, gallery, threshold))

@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 
 from ..imagesets.opening import open_images
-from ..networks import network_file
 from ..support.device import describe_device
 from ..support.files import fingerprint, write_atomically
-from .attackers import NO_NETWORK
+from .attackers import Attack, file_of
 
 KEY = ("data", "k", "weights", "told", "published", "network", "sampler", "calls", "tuples")  # a row's setting
 
 
-def stamp(network: str, data: str) -> dict:
+def stamp(network: str | Attack, data: str) -> dict:
     """Where a row comes from: commit, seed, device, date, and the hashes of the network's and the data's files."""
+    file = file_of(network)
     return stamp_of(0) | {
-            "network_sha256": None if network in NO_NETWORK else fingerprint(network_file(network)),
+            "network_sha256": file and fingerprint(file),
             "data_sha256": [open_images(name, "test").sha256 for name in data.split("+")]}
 
 

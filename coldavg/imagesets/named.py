@@ -43,8 +43,8 @@ class NamedSet:
 
     @property
     def file(self) -> str:
-        """The name of the public file."""
-        return self.address.rsplit("/", 1)[1]
+        """The name of the public file, "" if there is no address."""
+        return (self.address or "").rpartition("/")[2]
 
     @property
     def local(self) -> str:
@@ -53,8 +53,8 @@ class NamedSet:
 
     @property
     def cached(self) -> str:
-        """The name in the cache: the public file, or a copy without the names of people."""
-        return self.file if self.identity is None else self.local
+        """The name in the cache: the public file, or if there is none, or it names people, a prepared copy."""
+        return self.file if self.address and self.identity is None else self.local
 
 
 SETS = {row.name: row for row in (
@@ -71,6 +71,8 @@ SETS = {row.name: row for row in (
     NamedSet("faces", "LFWcrop (Huang et al. 2007, Sanderson 2009), for research; do not name the people",
              "https://conradsanderson.id.au/lfwcrop/lfwcrop_color.zip",
              None, "lfwcrop_color/faces/", 13_233, identity=r"(.+)_\d+\."),
+    # its public home is a page with a shared drive: no address that stays
+    NamedSet("portraits", "UTKFace (Zhang, Song and Qi 2017), for non-commercial research; do not name the people"),
     # address and MD5: MONAI, monai/apps/datasets.py
     NamedSet("xrays", "MedNIST chest X-rays (B. J. Erickson, Mayo Clinic; from TCIA, RSNA, NIH), CC BY-SA 4.0; "
              "patients are not told apart: one may be in both splits",
@@ -103,11 +105,13 @@ def find_source(data: str | Path, split: str = "test", fetch: bool = False) -> P
     for file in files:
         if file.is_file():
             return file
-    if fetch and DECLARED not in os.environ:
+    if fetch and known.address and DECLARED not in os.environ:
         return download(known)
     free = f"unset {DECLARED}, and " if DECLARED in os.environ else ""
+    other = f"{free}fetch it with: coldavg data {known.name}" if known.address else \
+        f"put it into {str(cache_folder())!r}: it has no public address"
     raise FileNotFoundError(f"data {known.name!r} needs the file {known.local}, not found; set COLDAVG_DATA to the "
-                            f"folder that holds it, or {free}fetch it with: coldavg data {known.name}")
+                            f"folder that holds it, or {other}")
 
 
 def check_declared(known: NamedSet) -> None:

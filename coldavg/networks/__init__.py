@@ -30,6 +30,8 @@ def save_network(network: UNet, path: str | Path, **record) -> str:
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
     notes = {"settings": asdict(network.settings), "size": network.size, "record": record}
     notes = {name: json.dumps(note) for name, note in notes.items()}
+    if network.looks:
+        notes["record"] = json.dumps(record | {"looks": network.looks})
     content = save_tensors(tensors, metadata={"coldavg": json.dumps(notes)})
     write_atomically(Path(path), content)
     return hashlib.sha256(content).hexdigest()
@@ -86,6 +88,9 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
         notes = renew(notes)
         network = UNet(Settings(**notes["settings"]), size)
         network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+        network.looks = notes["record"].get("looks", network.looks)  # how often it is best asked
+        if type(network.looks) is not int or (network.looks > 0) != (network.settings.looks > 0) or network.looks < 0:
+            raise ValueError(f"its looks are {network.looks!r}")
     except (SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"network file {name} is cut short, altered or foreign ({reason}); {remedy}") from None

@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .files import write_atomically
+from .files import list_changes, write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -19,8 +19,11 @@ def write_checkpoint(file: Path, notes: dict, parts: dict[str, dict[str, Tensor]
     write_atomically(file, save(tensors, metadata={"coldavg": json.dumps(notes)}))
 
 
-def read_checkpoint(file: Path) -> tuple[dict, dict[str, dict[str, Tensor]]]:
-    """The notes and the tensors of each part; ValueError if the file is cut short or none of ours."""
+def read_checkpoint(file: Path, settings: dict) -> tuple[dict, dict[str, dict[str, Tensor]]]:
+    """The notes and the tensors of each part; ValueError if the file is cut short, none of ours, or of other settings.
+
+    `settings` are those that the notes must have under "settings".
+    """
     try:
         with safe_open(file, "pt") as held:
             notes = json.loads(held.metadata()["coldavg"])
@@ -30,4 +33,7 @@ def read_checkpoint(file: Path) -> tuple[dict, dict[str, dict[str, Tensor]]]:
                 parts.setdefault(part, {})[rest] = held.get_tensor(name)
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint {file} is cut short or foreign ({error}); delete it to start anew") from None
+    if other := list_changes(notes["settings"], settings):
+        raise ValueError(f"checkpoint {file} is of other settings ({other}); "
+                         "use those, choose another place, or delete it to start anew")
     return notes, parts

@@ -38,6 +38,12 @@ def fingerprint_at(file: Path, size: int, time: int) -> str:
         return file_digest(content, "sha256").hexdigest()
 
 
+def list_changes(before: dict, now: dict) -> str:
+    """What `now` says otherwise than `before`, in words; "" if it says nothing otherwise."""
+    return "; ".join(f"{name} was {before.get(name)!r}, now {value!r}" for name, value in now.items()
+                     if before.get(name) != value)
+
+
 def list_names(names: tuple[str, ...]) -> str:
     """So many files, and the first names of them, in words."""
     return f"{len(names)} file(s) ({', '.join(ascii(name) for name in names[:5])}{', ...' if len(names) > 5 else ''})"
