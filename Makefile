@@ -1,11 +1,12 @@
 # make book: run every chapter, build the book from those runs.   make test: everything that must hold.
 PYTHON ?= python3
 PY := .venv/bin/python
-LONG := $(patsubst %,tests/test_%.py,pages audit gate training) # first: two processes take turns at files, a core each
+LONG := $(patsubst %,tests/test_%.py,pages audit gate training) # first; of three processes one waits now and then
 CHAPTERS := $(wildcard notebooks/*.ipynb)
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
-CELLS := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 2 --dist loadfile --no-loadscope-reorder
+CELLS := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 3 --dist loadfile --no-loadscope-reorder
 export JUPYTER_PLATFORM_DIRS := 1
+unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, where it is
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .PHONY: book test compare units sets busy chapters own results clean
@@ -13,7 +14,6 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check -q --no-compile -r requirements.txt
-	$(PY) -m compileall -q -j 0 .venv/lib >/dev/null || true # on all processors, as pip would on one
 	$(PY) -m pip install --disable-pip-version-check -q --no-deps -e .
 	touch $@
 

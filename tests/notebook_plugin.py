@@ -1,7 +1,7 @@
 """A chapter whose data are absent is skipped by name, and can open no image set but those that it declares.
 
-Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.  Two processes take
-turns at the files; each kernel then keeps to one thread.
+Loaded by notebooks.ini.  With --training only the chapters that train while they run are taken.  Several
+processes take turns at the files; each kernel then keeps to one thread.
 """
 
 import os

@@ -100,6 +100,7 @@ def test_what_was_damaged_in_the_folder_is_named(tmp_path, capsys):
 
 
 def test_the_same_plan_gives_the_same_numbers_stopped_or_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("coldavg.audit.attacker.BLURS", (0, 1))  # fewer to try: seconds
     data = write(tmp_path / "faces", load("digits")[:160], "p{i}.png")
     plan = Plan(data, size=16, steps=6, count=20, published="noise-0.2", k=(2, 3))
     whole = run_audit(plan, tmp_path / "whole")

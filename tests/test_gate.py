@@ -117,14 +117,13 @@ def test_an_image_set_that_is_not_declared_is_not_opened_though_it_is_there(tmp_
     opens = "import coldavg\nprint(len(coldavg.load('flowers', 'all')))"
     declared = write(tmp_path / "n", opens, environment=here, coldavg={"needs": ["flowers"]})
     assert declared.returncode == 0, declared.stderr
-    passed = gate(tmp_path / "n", **here)
-    assert passed.returncode == 0 and "1 passed" in passed.stdout, passed.stdout
     book = nbformat.read(tmp_path / "n" / "planted.ipynb", 4)
     book.metadata["coldavg"] = {"needs": []}
-    nbformat.write(book, tmp_path / "n" / "planted.ipynb")
+    nbformat.write(book, tmp_path / "n" / "silent.ipynb")
     failed = gate(tmp_path / "n", **here)
-    assert failed.returncode == 1 and "COLDAVG_SETS" in failed.stdout, failed.stdout
-    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "planted.ipynb", **here)
+    assert failed.returncode == 1 and "1 failed, 1 passed" in failed.stdout, failed.stdout
+    assert "FAILED silent" in failed.stdout and "COLDAVG_SETS" in failed.stdout, failed.stdout
+    made = run_notebooks(tmp_path / "out", tmp_path / "n" / "silent.ipynb", **here)
     assert made.returncode != 0 and "COLDAVG_SETS" in made.stderr, made.stderr
 
 

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import coldavg
-from coldavg.cli import parser
+from coldavg.cli import main, parser
 from coldavg.evaluation import Averaging, protocol
 from coldavg.evaluation.attackers import NO_NETWORK
 from coldavg.mixing import TARGETS
@@ -106,16 +106,17 @@ def test_the_example_of_the_readme_runs(tmp_path):
     assert shape == "torch.Size([2, 1, 28, 28]) 1" and calls == "20" and scores.startswith("tensor")
 
 
-def test_the_commands_of_the_readme_run(tmp_path):
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     commands = readme("bash").splitlines()
     assert len(commands) == 7
     (tmp_path / "average.png").write_bytes(png(protocol("digits", 2, 1)[1][0]))
     # the network of the example is trained on 20,000 mixtures; twenty show that the command is right
     for command in (line.replace("--mixtures 20000", "--mixtures 20").replace("rows.json", "rows.json --count 20")
                     for line in commands):
-        words = [sys.executable, "-m", "coldavg.cli", *shlex.split(command)[1:]]
-        run = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
-        assert run.returncode == 0, (command, run.stderr)
+        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
+    installed = [str(Path(sys.executable).parent / "coldavg"), *shlex.split(commands[-1])[1:]]
+    assert subprocess.run(installed, capture_output=True, text=True).returncode == 0, "as the shell finds it"
     assert (tmp_path / "recovered" / "average-1.png").exists() and (tmp_path / "rows.json").exists()
 
 

@@ -25,7 +25,7 @@ small = {"widths": (16, 32), "batch": 16, "learning_rate": 5e-3, "ema": 0.9}
 def test_training_overfits_four_pairs(target):
     """Eight images, 14 x 14, always in the same four pairs: the loss must fall to a small part of the first."""
     images = load("digits", "train")[:8, :, ::2, ::2]
-    settings = Settings(target=target, mixtures=16 * 250, **small)
+    settings = Settings(target=target, mixtures=16 * 170, **small)
     state = fit(settings, images, progress=False)
     losses = torch.tensor([loss for _, _, loss in state.losses])
     assert losses[-20:].mean() < 0.25 * losses[:5].mean(), (losses[:5].mean(), losses[-20:].mean())
