@@ -74,7 +74,7 @@ def recover_batch(network: UNet, batch: Batch, settings: Settings) -> Tensor:
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
         callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
-        start: UNet | None = None, lesson: type["Run"] | None = None) -> Progress:
+        start: UNet | None = None, lesson: type | None = None) -> Progress:
     """Train a network of `settings`; return it, averaged over its last steps, with its losses, as a Progress.
 
     `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
@@ -82,7 +82,7 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
     to nought at whichever comes first.  `callback` is called after every step; if it returns True,
     training stops there.  With a `folder`, a checkpoint and log.jsonl are written there `every` so many
     seconds; where it holds a checkpoint of the same settings, training goes on from it.  What fits of
-    the network `start` is copied at the beginning.  `lesson`: a Run that learns from something else than images,
+    the network `start` is copied at the beginning.  `lesson`: a kind of Run that learns from something else,
     as `remixing` does.  Under `accelerate launch` all processes share each batch.  Raises ValueError or
     TypeError if the images do not fit the settings.
     """

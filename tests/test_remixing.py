@@ -3,6 +3,7 @@
 import json
 from itertools import permutations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from coldavg import Settings, UNet, fit, load, load_network, mix, round_to_8_bits
 from coldavg.cli import main
+from coldavg.imagesets.opening import open_images
 from coldavg.matching import align
 from coldavg.remixing import MixtureInvariant, Remixing, invariant_loss, lesson_of, pair_off, teach
 from coldavg.support.checkpoint import CHECKPOINT
-from coldavg.support.pixels import png
+from scripts import publish_averages
 
 small = {"widths": (16, 32), "batch": 8, "learning_rate": 5e-3, "ema": 0.9, "target": "joint", "loss": "log"}
 
@@ -115,10 +117,19 @@ def test_what_can_not_learn_from_averages_is_told(tmp_path):
             fit(Settings(mixtures=8, **small), published(), progress=False, lesson=Remixing, start=start)
 
 
+def test_published_averages_hold_each_image_once(tmp_path):
+    publish_averages.main(["digits", str(tmp_path), "--count", "2000"])
+    files = sorted(tmp_path.iterdir())
+    averages = open_images(tmp_path, "all", 28)[:]
+    total, images = averages.double().sum(0), load("digits", "train")
+    assert len(files) == len(averages) == 2000
+    drawn = np.random.default_rng(0).permutation(len(images))[:4000]
+    assert len(set(drawn)) == 4000
+    torch.testing.assert_close(total, images[drawn].double().sum(0) / 2, rtol=0, atol=2000 / 255)
+
+
 def test_the_command_line_learns_from_a_folder_of_averages(tmp_path, capsys):
-    for number, average in enumerate(published(30)):
-        (tmp_path / "averages").mkdir(exist_ok=True)
-        (tmp_path / "averages" / f"{number}.png").write_bytes(png(average))
+    publish_averages.main(["digits", str(tmp_path / "averages"), "--count", "30"])
     words = ["train", "--from-averages", str(tmp_path / "averages"), "--size", "14", "--target", "joint", "--loss",
              "log", "--widths", "8,16", "--batch", "4", "--mixtures", "8"]
     assert main([*words, "--k", "4", "--out", str(tmp_path / "four.safetensors")]) == 0
