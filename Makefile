@@ -1,8 +1,10 @@
 # make book: run every chapter, build the book from those runs.   make test: everything that must hold.
 PYTHON ?= python3
 PY := .venv/bin/python
-LONG := $(patsubst %,tests/test_%.py,pages audit gate training) # first; of three processes one waits now and then
+LONG := $(patsubst %,tests/test_%.py,pages audit gate training)
 CHAPTERS := $(wildcard notebooks/*.ipynb)
+# in the order in which processes take files: what takes long first
+ALL := $(LONG) $(CHAPTERS) $(filter-out $(LONG),$(wildcard tests/test_*.py))
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
 CELLS := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 3 --dist loadfile --no-loadscope-reorder
 export JUPYTER_PLATFORM_DIRS := 1
@@ -39,7 +41,7 @@ book: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(call build,notebooks)
-	$(CELLS) $(LONG) notebooks tests
+	$(CELLS) $(ALL)
 
 # Both of these, apart: the chapters cell by cell, and all other tests
 compare: .venv/installed

@@ -99,9 +99,8 @@ def say(target: str, original: Tensor, remainder: Tensor) -> Tensor:
 def complete(target: str, answer: Tensor, anchor: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Keep a network's `answer`, and solve for the half that it did not say.  Returns (original, remainder).
 
-    The two must re-mix to `anchor` at `alpha`.  That gives the two partner rules: *from the state* is
-    (anchor, alpha) = (x_alpha, alpha), *from the mixture* is (m, alpha_0).  All images (B, C, H, W);
-    `target` is one of TARGETS; 0 < alpha < 1.
+    The two must re-mix to `anchor` at `alpha`.  That gives the partner rules: (anchor, alpha) is (x_alpha, alpha) *from
+    the state*, (m, alpha_0) *from the mixture*.  All images (B, C, H, W); `target` one of TARGETS; 0 < alpha < 1.
 
     >>> complete("original", torch.tensor([1.0]), torch.tensor([0.5]), 0.5)
     (tensor([1.]), tensor([0.]))

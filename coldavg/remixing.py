@@ -7,6 +7,8 @@ takes averages apart, its answers are shuffled and averaged anew, and the studen
 """
 
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +23,7 @@ from .matching import mean_error
 from .mixing import check_weights
 from .publishing import release
 from .settings import Settings
-from .training import Run, copy_what_fits, loss_of, recover_batch
+from .training import Progress, Run, carry_out, copy_what_fits, loss_of, recover_batch
 from .unet import UNet
 
 PAIRS = list(combinations(range(4), 2))  # the two left out of pair i are pair 5 - i
@@ -51,7 +53,7 @@ def pair_off(four: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def teach(teacher: UNet, averages: Tensor) -> Tensor:
+def ask_teacher(teacher: UNet, averages: Tensor) -> Tensor:
     """What a teacher for two, or for four, sees in averages of two (B, C, H, W): pairs (B, 2, C, H, W) in [-1, 1]."""
     *_, images = split(teacher, averages, check_weights(None, teacher.k), teacher.looks or 1)
     return (pair_off(images) if teacher.k == 4 else images).clamp(-1, 1)
@@ -92,7 +94,7 @@ class Remixing(MixtureInvariant):
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of the student on the teacher's images, shuffled and averaged anew."""
-        images = teach(self.teacher, batch.tuples[:, 0]).flatten(0, 1)
+        images = ask_teacher(self.teacher, batch.tuples[:, 0]).flatten(0, 1)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.step))
         tuples = images[order.to(images.device)].unflatten(0, (-1, 2))
         given = release(tuples.cpu(), self.settings.published).to(tuples)
@@ -110,9 +112,16 @@ class Remixing(MixtureInvariant):
         return super().parts() | {"teacher": self.teacher}
 
 
-def lesson_of(settings: Settings) -> type[Run]:
-    """How a network of these settings learns from averages alone; ValueError if it can't."""
+def fit_to_averages(settings: Settings, averages: Tensor | ImageSet, seconds: float = math.inf, progress: bool = True,
+                    callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None,
+                    every: float = 60, start: UNet | None = None) -> Progress:
+    """Train a joint network for four, or with it as `start` one for two, on averages of two alone.
+
+    `averages` (N, C, H, W) in [-1, 1], as they were published; all else as in `fit`.  ValueError for settings or a
+    `start` that can't.
+    """
     if settings.target != "joint" or settings.k not in (2, 4) or settings.weights or not settings.exact:
-        raise ValueError(f"from averages alone a joint network for four (k 4), then one for two, is trained, on equal "
+        raise ValueError("from averages alone a joint network for four (k 4), then one for two, is trained, on equal "
                          f"weights and as published; got target {settings.target!r}, k {settings.k}")
-    return MixtureInvariant if settings.k == 4 else Remixing
+    kind = MixtureInvariant if settings.k == 4 else Remixing
+    return carry_out(kind(settings, averages, seconds, folder, start), progress, callback, every)

@@ -33,9 +33,8 @@ from .unmixing import unmix
 class Progress:
     """What `fit` hands to its callback after every step, and returns at the end.
 
-    `network` is the averaged one; `losses` holds (mixtures seen, seconds, loss) for every step since
-    `fit` was called; `log` an entry for every check on the held-out images; `sheet` the pictures of the
-    last check (rows, 1 + K, C, H, W): the mixture and what the network made of it.
+    `network` is the averaged one; `losses` holds (mixtures seen, seconds, loss) for every step since `fit` was called;
+    `log` an entry for every check on held-out images; `sheet` (rows, 1 + K, C, H, W) mixtures and answers of the last.
     """
 
     network: UNet
@@ -74,29 +73,22 @@ def recover_batch(network: UNet, batch: Batch, settings: Settings) -> Tensor:
 
 def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: float = math.inf, progress: bool = True,
         callback: Callable[[Progress], bool | None] | None = None, folder: Path | None = None, every: float = 60,
-        start: UNet | None = None, lesson: type | None = None) -> Progress:
+        start: UNet | None = None) -> Progress:
     """Train a network of `settings`; return it, averaged over its last steps, with its losses, as a Progress.
 
-    `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training
-    ends after `settings.mixtures` mixtures or `seconds`; the learning rate (warm-up, then cosine) falls
-    to nought at whichever comes first.  `callback` is called after every step; if it returns True,
-    training stops there.  With a `folder`, a checkpoint and log.jsonl are written there `every` so many
-    seconds; where it holds a checkpoint of the same settings, training goes on from it.  What fits of
-    the network `start` is copied at the beginning.  `lesson`: a kind of Run that learns from something else,
-    as `remixing` does.  Under `accelerate launch` all processes share each batch.  Raises ValueError or
-    TypeError if the images do not fit the settings.
+    `images` (N, C, H, W) in [-1, 1], N >= k, replace the training split of `settings.data`.  Training ends after
+    `settings.mixtures` mixtures or `seconds`; the learning rate (warm-up, then cosine) falls to nought at whichever
+    comes first.  `callback` is called after every step; if it returns True, training stops there.  With a `folder`,
+    a checkpoint and log.jsonl are written there `every` so many seconds; where it holds a checkpoint of the same
+    settings, training goes on from it.  What fits of the network `start` is copied at the beginning.  Under
+    `accelerate launch` all processes share each batch.  Raises ValueError or TypeError if the images do not fit.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds must be above 0, got {seconds}")
-    images = open_images(settings.data, "train") if images is None else images
-    if isinstance(images, Tensor):
-        images = check_images(images).float()
-    if len(held_out(len(images))[0]) < settings.k or images.shape[1] != settings.channels:
-        raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), beside the "
-                         f"tenth that is held out, got the shape {tuple(images.shape)}; change settings.k or "
-                         "settings.channels")
-    run = (lesson or Run)(settings, images, seconds, folder, start)
-    checked, state = time.perf_counter(), run.state
+    return carry_out(Run(settings, images, seconds, folder, start), progress, callback, every)
+
+
+def carry_out(run: "Run", progress: bool, callback: Callable[[Progress], bool | None] | None, every: float) -> Progress:
+    """The loop of a training run, whatever it learns from; the rest as in `fit`."""
+    checked, state, settings = time.perf_counter(), run.state, run.settings
     with (tqdm(total=settings.mixtures, initial=run.seen, unit=" mixtures", disable=not (progress and state.main),
                mininterval=1) as bar, ThreadPoolExecutor(1) as ahead):
         # on the network's own processor a thread that draws costs a fourth of the speed: OpenMP sleeps more often
@@ -123,10 +115,19 @@ def fit(settings: Settings, images: Tensor | ImageSet | None = None, seconds: fl
 class Run:
     """A training run: all that changes from step to step, and how it is kept."""
 
-    def __init__(self, settings: Settings, images: Tensor | ImageSet, seconds: float, folder: Path | None,
+    def __init__(self, settings: Settings, images: Tensor | ImageSet | None, seconds: float, folder: Path | None,
                  start: UNet | None):
         from accelerate import Accelerator  # here, because importing it takes a second
 
+        if not seconds > 0:
+            raise ValueError(f"seconds must be above 0, got {seconds}")
+        images = open_images(settings.data, "train") if images is None else images
+        if isinstance(images, Tensor):
+            images = check_images(images).float()
+        if len(held_out(len(images))[0]) < settings.k or images.shape[1] != settings.channels:
+            raise ValueError(f"images must be at least k = {settings.k} of {settings.channels} channel(s), beside the "
+                             f"tenth that is held out, got the shape {tuple(images.shape)}; change settings.k or "
+                             "settings.channels")
         self.settings, self.images, self.seconds, self.folder = settings, images, seconds, folder
         self.accelerator = Accelerator()  # the device, and the other processes if there are any
         device, ranks = self.accelerator.device, self.accelerator.num_processes

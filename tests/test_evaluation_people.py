@@ -126,8 +126,8 @@ class World:
         patch.setattr(reidentification, "open_images", lambda data, split: self)
         patch.setattr(reidentification, "recogniser_file", lambda: __file__)
         patch.setattr(reidentification, "embed_faces", lambda images, progress: images.flatten(-3)[..., ::24].double())
-        patch.setattr(attackers, "load_network", lambda name: SimpleNamespace(target="joint"))
-        patch.setattr(reidentification, "recover", recover)
+        patch.setattr(attackers, "load_network", lambda name: SimpleNamespace(target="joint", looks=0))
+        patch.setattr(attackers, "recover", recover)
         patch.setattr(reidentification, "stamp", lambda network, data: {"network_sha256": network})
 
     identities = IDENTITIES
@@ -184,12 +184,14 @@ def test_pictures_of_nobody_score_chance(monkeypatch):
                                                    ("joint", "flips", "flips")])
 def test_the_network_sees_the_rounded_averages_alone(monkeypatch, target, sampler, said):
     world = World(monkeypatch, lambda truth: truth)
-    given = SimpleNamespace(target=target, k=2, alpha_max=0.5, channels=3, calls=1, weights=None, exact=True)
+    given = SimpleNamespace(target=target, k=2, alpha_max=0.5, channels=3, calls=1, weights=None, exact=True,
+                            looks=0)
     monkeypatch.setattr(attackers, "load_network", lambda name: given)
     row = reidentify("net", sampler=sampler, steps=3, count=40)[2]
     (((mixture, network, *rest), more),) = world.given
     assert torch.equal(mixture, round_to_8_bits(mix(world.truth))) and network.target == target
-    assert (rest, more, row["sampler"]) == ([said, 3], {"progress": False}, said)
+    assert (rest, more, row["sampler"]) == (["naive" if said == "naive" else "cold", 3, 2, None],
+                                            {"progress": False}, said)
 
 
 def test_without_a_network_there_are_the_two_rows_to_compare_with(monkeypatch):

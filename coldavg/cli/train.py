@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..imagesets.opening import open_images
 from ..networks import load_network, network_file, save_network
-from ..remixing import lesson_of
+from ..remixing import fit_to_averages
 from ..settings import Settings
 from ..support.checkpoint import CHECKPOINT
 from ..support.figures import show
@@ -63,8 +63,8 @@ def run(options: argparse.Namespace) -> None:
         return bool(stops)
 
     with after_the_step() as stops:
-        state = fit(settings, images, options.seconds, callback=keep, folder=folder, start=start,
-                    lesson=lesson_of(settings) if alone else None)
+        state = (fit_to_averages if alone else fit)(settings, images, options.seconds, callback=keep, folder=folder,
+                                                    start=start)
     if not state.main:
         return
     save_run(state, out, folder, record)
