@@ -11,7 +11,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, where it is
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test compare units sets busy chapters own results clean
+.PHONY: book test compare units sets busy slow chapters own results clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -57,6 +57,10 @@ sets: .venv/installed
 # The chapters that train, cell by cell, on a machine as busy as it can be
 busy: .venv/installed
 	$(PY) scripts/under_load.py $(CELLS) --training notebooks
+
+# The same for all chapters and all tests, on the pages that `make test` built
+slow: .venv/installed
+	$(PY) scripts/under_load.py $(CELLS) $(ALL)
 
 # Renew the committed outputs of the chapters
 chapters: .venv/installed
