@@ -4,7 +4,7 @@ PY := .venv/bin/python
 LONG := $(patsubst %,tests/test_%.py,pages audit gate training)
 CHAPTERS := $(wildcard notebooks/*.ipynb)
 # in the order in which processes take files: what takes long first
-ALL := $(LONG) $(CHAPTERS) $(filter-out $(LONG),$(wildcard tests/test_*.py))
+ALL := $(LONG) notebooks $(filter-out $(LONG),$(wildcard tests/test_*.py))
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
 CELLS := $(PY) -m pytest -c tests/notebooks.ini --rootdir . -n 3 --dist loadfile --no-loadscope-reorder
 export JUPYTER_PLATFORM_DIRS := 1
