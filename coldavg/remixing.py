@@ -30,17 +30,17 @@ PAIRS = list(combinations(range(4), 2))  # the two left out of pair i are pair 5
 RENEWAL = 500  # steps after which a student becomes its own teacher
 
 
-def invariant_loss(four: Tensor, averages: Tensor) -> Tensor:
+def invariant_loss(four: Tensor, averages: Tensor, log: bool = False) -> Tensor:
     """How far `four` images (B, 4, C, H, W) are from explaining two averages (B, 2, C, H, W), two by two.
 
-    The mean squared error of the best of the six ways to deal them out, and of what lies outside [-1, 1]; of both
-    the mean logarithm, as in `pit_loss`.
+    The mean squared error of the best of the six ways to deal them out, and of what lies outside [-1, 1]; with `log`
+    the mean logarithm of both, as in `pit_loss`.
     """
     halves = torch.stack([four[:, pair].mean(1) for pair in PAIRS], 1)  # (B, 6, C, H, W)
     errors = [(means - averages[:, which, None]).square().flatten(2).mean(2)
               for which, means in enumerate((halves, halves.flip(1)))]
     outside = (four.abs() - 1).relu().square().flatten(1).mean(1)
-    return mean_error((sum(errors) / 2).amin(1) + outside, log=True)
+    return mean_error((sum(errors) / 2).amin(1) + outside, log)
 
 
 def pair_off(four: Tensor) -> Tensor:
@@ -69,7 +69,8 @@ class MixtureInvariant(Run):
 
     def loss(self, batch: Batch) -> Tensor:
         """The invariant loss of the four images that the network names."""
-        return invariant_loss(recover_batch(self.network, batch, self.settings), batch.tuples)
+        four = recover_batch(self.network, batch, self.settings)
+        return invariant_loss(four, batch.tuples, self.settings.loss == "log")
 
     def score_held_out(self, entry: dict) -> None:
         """Nothing: who owns averages alone can't know how well they come apart."""
@@ -120,8 +121,10 @@ def fit_to_averages(settings: Settings, averages: Tensor | ImageSet, seconds: fl
     `averages` (N, C, H, W) in [-1, 1], as they were published; all else as in `fit`.  ValueError for settings or a
     `start` that can't.
     """
-    if settings.target != "joint" or settings.k not in (2, 4) or settings.weights or not settings.exact:
+    if (settings.target != "joint" or settings.k not in (2, 4) or settings.weights or settings.pool
+            or not settings.exact):
         raise ValueError("from averages alone a joint network for four (k 4), then one for two, is trained, on equal "
-                         f"weights and as published; got target {settings.target!r}, k {settings.k}")
+                         f"weights, any pool and as published; got target {settings.target!r}, k {settings.k}, "
+                         f"weights {settings.weights}, pool {settings.pool}")
     kind = MixtureInvariant if settings.k == 4 else Remixing
     return carry_out(kind(settings, averages, seconds, folder, start), progress, callback, every)

@@ -108,8 +108,8 @@ class UNet(nn.Module):
         """
         b, _, height, width = x.shape
         stride = self.patch * 2 ** len(self.shrink)
-        departed = x.new_zeros(b, self.k - 1, *x.shape[1:]) if last is None else last[:, :-1] - x[:, None]
-        h = torch.cat([x, departed.flatten(1, 2)], 1) if self.looks else x
+        last = x[:, None].expand(-1, self.k, -1, -1, -1) if last is None else last
+        h = torch.cat([x, (last[:, :-1] - x[:, None]).flatten(1, 2)], 1) if self.looks else x
         h = F.pad(h, (0, -width % stride, 0, -height % stride), mode="replicate")
         h = self.stem(F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last))
         embedding = self.embed(sinusoidal_embedding(alpha, self.embed[0].in_features).to(x.dtype))

@@ -115,9 +115,9 @@ def unmix(mixture: Tensor, network: Network, sampler: str | Sampler = "cold",
     after another: peeling) or a joint one (`sampler` plays no part; one for two serves any `k`, two by two).
     `sampler` a name of SAMPLERS; `steps` their number (None: 20), or the alphas from alpha_0 = 1 - w_1 down to
     0, scaled to the alpha_0 of each further peeling; of a joint network that looks again how often it looks
-    (None: its own best), of any other it plays no part.  `k` and `weights` say what was mixed: by default what
-    a joint network was trained on, for a path network a pair of equal weights; for a pair, `alpha0` alone says
-    the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
+    (None: its own best), of others, and two by two, it plays no part.  `k` and `weights` say what was mixed: by
+    default what a joint network was trained on, for a path network a pair of equal weights; for a pair, `alpha0`
+    alone says the weights.  `callback` gets a Point after every step; `seed` is for random samplers.
     Raises ValueError or TypeError, naming what was wrong and what to do.
 
     >>> from coldavg import load, load_network, mix

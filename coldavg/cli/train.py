@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--out {str(out)!r} exists and has no run to go on with; move it, or choose another")
     start = load_network(options.start) if options.start else None
     alone = options.from_averages
+    if alone and options.data != Settings.data:
+        raise ValueError(f"--data {options.data!r} and --from-averages {alone!r}: name one, what is learned from")
     images = open_images(alone, "all", options.size) if alone else open_images(options.data, "train", options.size)
     chosen = {setting.name: getattr(options, setting.name) for setting in fields(Settings) if setting.name in options}
     chosen |= {"channels": images.shape[1], "flips": images.flips if options.flips is None else options.flips}
