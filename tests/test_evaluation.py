@@ -127,6 +127,11 @@ def test_an_attack_that_is_none_is_named_in_one_line(network, words, tmp_path, m
     assert re.search(words, line) and "\n" not in line, line
 
 
+def test_an_attack_of_ones_own_is_told_nothing():
+    with pytest.raises(ValueError, match="told is for networks"):
+        evaluate(brighter_half, count=2, told=(0.5, 0.5))
+
+
 def test_many_mixtures_are_recovered_as_they_are_one_by_one():
     _, mixture = protocol("digits", 2, 5)
     network = load_network("digits-original")

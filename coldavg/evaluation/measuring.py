@@ -14,7 +14,7 @@ from ..metrics import score, summarise
 from ..mixing import brightest_first
 from ..publishing import release
 from .archive import search
-from .attackers import NO_NETWORK, Attack, name_of, take_apart
+from .attackers import NO_NETWORK, Attack, is_code, name_of, take_apart
 from .averaging import PAIRS, Averaging
 from .rows import stamp
 
@@ -55,6 +55,8 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
     """
     if averaging.groups != "random":
         raise ValueError(f"groups must be random, as the protocol draws them, got {averaging.groups!r}")
+    if told is not None and is_code(network):
+        raise ValueError(f"told is for networks, an attack of one's own is told nothing, got {told}; leave it out")
     k, weights = averaging.k, averaging.weights
     told = weights if told is None else told
     tuples, mixture = protocol(data, k, count, averaging.published, weights)
