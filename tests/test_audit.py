@@ -213,7 +213,7 @@ def test_a_path_network_can_audit_too(tmp_path):
 def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
     """It is too long for the gate with its own pictures; here with few, and two steps of training."""
     root = Path(__file__).parent.parent
-    chapter, = (root / "notebooks").glob("10-*.ipynb")
+    chapter, = (root / "notebooks").glob("12-*.ipynb")
     own = write(tmp_path / "own", load("digits")[:120])
     words = [str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
              "-p", "folder", json.dumps(own), "-p", "size", "16", "-p", "steps", "2",
@@ -227,5 +227,5 @@ def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
 
 
 def test_all_other_chapters_are_run_together_and_it_is_named(tmp_path):
-    chapter, = (Path(__file__).parent.parent / "notebooks").glob("10-*.ipynb")
+    chapter, = (Path(__file__).parent.parent / "notebooks").glob("12-*.ipynb")
     assert "run it alone" in why_not(chapter, several=True) and not why_not(chapter, several=False)
