@@ -229,3 +229,37 @@ def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
 def test_all_other_chapters_are_run_together_and_it_is_named(tmp_path):
     chapter, = (Path(__file__).parent.parent / "notebooks").glob("12-*.ipynb")
     assert "run it alone" in why_not(chapter, several=True) and not why_not(chapter, several=False)
+
+
+def test_an_attacker_who_owns_averages_alone_never_sees_an_image_and_goes_on_when_stopped(tmp_path, monkeypatch):
+    from coldavg.audit import attacker
+
+    given = []
+
+    def watched(settings, averages, **rest):
+        given.append((settings.k, settings.looks, averages))
+        return fit_to_averages(settings, averages, **rest)
+
+    fit_to_averages = attacker.fit_to_averages
+    monkeypatch.setattr(attacker, "fit_to_averages", watched)
+    folder = write(tmp_path / "own", load("digits", "test")[:200, :, 6:22, 6:22])
+    plan = Plan(folder, size=16, attacker="averages", steps=6, count=10)
+    found = run_audit(plan, tmp_path / "out")
+    assert [each[:2] for each in given] == [(4, 0), (2, 0), (2, 3)]
+    audited, learnt = open_both(plan)
+    owned, images = given[0][2], learnt[:]
+    assert len(owned) == len(images) // 2 == found["attacker"]["averages"]
+    assert (owned[:, None] - images).abs().flatten(2).amax(2).min() > 0.1, "none of them is an image"
+    assert torch.allclose(owned.mean(0), images[: 2 * len(owned)].mean(0), atol=0.1)
+    assert "owned no image" in found["attacker"]["kind"] and not any(
+        "images of the same kind" in item for item in found["attacker"]["knew"])
+    (tmp_path / "out" / "attacker-3.safetensors").unlink()
+    again = run_audit(plan, tmp_path / "out")
+    assert len(given) == 4 and again["results"][0]["gain"] == found["results"][0]["gain"]
+
+
+@pytest.mark.parametrize("wrong", [{"k": (3,)}, {"weights": (0.6, 0.4)}, {"groups": "nearest"},
+                                   {"published": "noise-0.1"}])
+def test_averages_alone_serve_only_where_that_attack_is_known(wrong):
+    with pytest.raises(ValueError, match="attacker 'averages' learns from plain averages of two"):
+        Plan("digits", attacker="averages", **wrong)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from ..evaluation.averaging import PAIRS, Averaging
 from ..imagesets.opening import ImageSet
 from ..networks import load_network, manifest, read_network, save_network
 from ..publishing import keeps_average, publish
+from ..remixing import fit_to_averages
 from ..settings import Settings
 from ..support.files import write_atomically
 from ..training import Progress, fit
@@ -27,6 +29,8 @@ from .plan import Plan, describe_plan, read_plan
 BATCH = 64  # averages in a step, of 64 x 64 pixels; of more pixels fewer, for the memory that they need
 TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
 BLURS = (0, 0.5, 0.7, 1, 1.5, 2)  # standard deviations in pixels that an attacker tries
+LOOKS = 3  # that a network is trained for
+STAGES = ((4, 0), (2, 0), (2, LOOKS))  # k and looks of the networks that learn from averages alone, one by the other
 
 
 class Attacker(NamedTuple):
@@ -43,6 +47,8 @@ def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) 
 
     if learnt is None:
         return plan, [Attacker(load_network(plan.attacker))] * len(plan.k)
+    if plan.alone:
+        return learn_from_averages(plan, learnt, out, stops)
     # plain averages are taken apart two at a time; for all others a network is trained for each K
     wanted = [Averaging(2, None, plan.groups, plan.published)] if plan.averagings[0].plain else plan.averagings
     begun = read_plan(plan, learnt.sha256, out / "plan.json") or begin(plan, learnt, wanted, out / "plan.json")
@@ -51,11 +57,37 @@ def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) 
     found = []
     for settings, blur in zip(every, begun["blurs"]):  # each network starts from the one before it
         mixtures = settings.batch * max(1, plan.steps // len(wanted))
-        network = train_attacker(replace(settings, mixtures=mixtures), learnt, network, out, stops)
+        network = train_attacker(fit, replace(settings, mixtures=mixtures), learnt, network,
+                                 out / f"attacker-{settings.k}.safetensors", stops)
         if network is None:
             return plan, None
         found.append(Attacker(network, blur, start))
     return plan, found * (len(plan.k) // len(found)) if PartialState().is_main_process else None
+
+
+def learn_from_averages(plan: Plan, learnt: ImageSet, out: Path, stops: list) -> tuple[Plan, list[Attacker] | None]:
+    """As `find_attackers`, for one who owns no image: the images learned from are his only in averages of two."""
+    from accelerate import PartialState
+
+    pairs = np.random.default_rng(plan.seed).permutation(len(learnt))[: len(learnt) // 2 * 2].reshape(-1, 2)
+    averages = plan.averagings[0].publish(learnt[torch.from_numpy(pairs)], plan.seed)  # each image in one
+    batch = batch_for(learnt)
+    every = [Settings(data=plan.data, target="joint", k=k, order="random", loss="log", published=plan.published,
+                      looks=looks, flips=learnt.flips, channels=learnt.shape[1], batch=batch, learning_rate=4e-3,
+                      seed=plan.seed) for k, looks in STAGES]
+    begun = read_plan(plan, learnt.sha256, out / "plan.json")
+    if begun is None:
+        trial = replace(every[0], mixtures=batch * TRIAL)
+        steps = count_steps(plan, lambda: fit_to_averages(trial, averages, progress=False))
+        begun = keep_plan(plan, learnt, {"steps": steps, "start": "", "blurs": []}, out / "plan.json")
+    plan, network = replace(plan, steps=begun["steps"]), None
+    for number, settings in enumerate(every, 1):
+        settings = replace(settings, mixtures=batch * max(1, plan.steps // len(every)))
+        network = train_attacker(fit_to_averages, settings, averages, network,
+                                 out / f"attacker-{number}.safetensors", stops)
+        if network is None:
+            return plan, None
+    return plan, [Attacker(network)] if PartialState().is_main_process else None
 
 
 def nearest_network(images: ImageSet) -> str:
@@ -98,35 +130,48 @@ def smoothed_form(form: str, blur: float) -> str:
 def settings_for(averaging: Averaging, plan: Plan, images: ImageSet, start: str, blur: float) -> Settings:
     """How a network is trained against this averaging, from the network `start`."""
     pool = min(len(images), 1000) if averaging.groups == "nearest" else 0
-    batch = max(2, min(BATCH, BATCH * 64 * 64 // math.prod(images.shape[2:])))
     return Settings(data=plan.attacker or plan.data, target="joint", k=averaging.k, order="random", loss="log",
                     published=smoothed_form(averaging.published, blur), weights=averaging.weights, pool=pool,
-                    flips=images.flips, channels=images.shape[1], widths=manifest()[start]["settings"]["widths"],
-                    batch=batch, learning_rate=1e-3, seed=plan.seed)
+                    looks=LOOKS, flips=images.flips, channels=images.shape[1],
+                    widths=manifest()[start]["settings"]["widths"], batch=batch_for(images), learning_rate=1e-3,
+                    seed=plan.seed)
+
+
+def batch_for(images: ImageSet) -> int:
+    """Averages in a step of training on such images."""
+    return max(2, min(BATCH, BATCH * 64 * 64 // math.prod(images.shape[2:])))
 
 
 def begin(plan: Plan, images: ImageSet, wanted: list[Averaging], file: Path) -> dict:
-    """What an audit settles before it trains, and keeps in `file`: the start network, blurs, and the steps.
-
-    The steps are those of the plan, or as many as the speed of a trial allows.
-    """
-    from accelerate import PartialState
-    from accelerate.utils import broadcast_object_list
-
+    """What an audit settles before it trains, and keeps in `file`: the start network, blurs, and the steps."""
     note("choosing a network to start from")
     start = nearest_network(images)
     network = load_network(start)
     blurs = [choose_blur(network, images, each) for each in wanted]
-    steps = plan.steps
-    if steps is None:
-        settings = settings_for(wanted[0], plan, images, start, blurs[0])
-        trial = fit(replace(settings, mixtures=settings.batch * TRIAL), images, progress=False, start=network)
-        seconds = (trial.losses[-1][1] - trial.losses[3][1]) / (TRIAL - 4)
-        steps, = broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])  # of the first process
-    begun = {"asked": describe_plan(plan, images.sha256), "steps": steps, "start": start, "blurs": blurs}
+    settings = settings_for(wanted[0], plan, images, start, blurs[0])
+    trial = replace(settings, mixtures=settings.batch * TRIAL)
+    steps = count_steps(plan, lambda: fit(trial, images, progress=False, start=network))
+    return keep_plan(plan, images, {"steps": steps, "start": start, "blurs": blurs}, file)
+
+
+def count_steps(plan: Plan, train: Callable[[], Progress]) -> int:
+    """The steps of the plan, or as many as its minutes allow at the speed of the TRIAL steps that `train` takes."""
+    from accelerate.utils import broadcast_object_list
+
+    if plan.steps is not None:
+        return plan.steps
+    losses = train().losses
+    seconds = (losses[-1][1] - losses[3][1]) / (TRIAL - 4)
+    return broadcast_object_list([max(1, round(60 * plan.minutes / seconds))])[0]  # of the first process
+
+
+def keep_plan(plan: Plan, images: ImageSet, begun: dict, file: Path) -> dict:
+    """Write into `file` what was settled, for whoever goes on with the audit; returns it."""
+    from accelerate import PartialState
+
     if PartialState().is_main_process:
-        note(f"{steps} steps of training")
-        write_atomically(file, json.dumps(begun).encode())
+        note(f"{begun['steps']} steps of training")
+        write_atomically(file, json.dumps({"asked": describe_plan(plan, images.sha256)} | begun).encode())
     return begun
 
 
@@ -138,16 +183,15 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def train_attacker(settings: Settings, images: ImageSet, start: UNet, out: Path, stops: list) -> UNet | None:
-    """The network that lies in `out`, or is trained there now, from its checkpoint if it has one; none if stopped."""
-    file = out / f"attacker-{settings.k}.safetensors"
+def train_attacker(train: Callable[..., Progress], settings: Settings, images: ImageSet | Tensor, start: UNet | None,
+                   file: Path, stops: list) -> UNet | None:
+    """The network in `file`, or `train` it there, from its checkpoint if it has one; none if that was stopped."""
     if file.exists():
         try:
             return read_network(file.read_bytes(), file.name)[0].eval()
         except ValueError:
             raise ValueError(f"{str(file)!r} is cut short or altered; delete it, and start the audit again") from None
-    state: Progress = fit(settings, images, callback=lambda state: bool(stops), folder=file.with_suffix(""),
-                          start=start)
+    state = train(settings, images, callback=lambda state: bool(stops), folder=file.with_suffix(""), start=start)
     if not state.main or state.done < 1:  # the other processes go on, for they share the next training too
         return None if state.main else state.network
     save_network(state.network, file, seconds=round(state.losses[-1][1]), precision=state.precision,

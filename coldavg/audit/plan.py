@@ -10,6 +10,8 @@ from ..evaluation.averaging import Averaging
 from ..networks import manifest
 from ..support.files import list_changes
 
+ALONE = "averages"  # the attacker who owns no image; a folder of that name is ./averages
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -18,9 +20,9 @@ class Plan:
     `data`: a folder, zip or named set, sub-folders are identities.  `k`: one number of images in an average,
     or several; with `weights`, `groups` and `published` as in `Averaging`.  `size`: the side in pixels to which
     images are reduced (None: 64, or that of the network).  `attacker`: "" trains on a part of the images, the
-    training split; or a network by name or file; or another folder of similar images to train on.  `minutes`
-    of training, all K together, are turned into steps unless `steps` are given.  `count`: the averages that
-    are attacked.
+    training split; "averages" on averages of these alone, each image in one; a network, by name or file, was trained
+    before; another folder of similar images is trained on.  `minutes` of training, all K together, are turned into
+    steps unless `steps` are given.  `count`: the averages that are attacked.
     """
 
     data: str
@@ -42,6 +44,9 @@ class Plan:
             raise ValueError("minutes must be above 0, steps at least 1 and count at least 2, got "
                              f"{self.minutes}, {self.steps} and {self.count}")
         _ = self.averagings  # what can't be shows now
+        if self.alone and (self.k != (2,) or self.groups != "random" or not self.averagings[0].plain):
+            raise ValueError("attacker 'averages' learns from plain averages of two, grouped at random; got k "
+                             f"{self.k}, groups {self.groups!r}, weights {self.weights}, published {self.published!r}")
 
     @property
     def averagings(self) -> list[Averaging]:
@@ -52,6 +57,11 @@ class Plan:
     def given(self) -> bool:
         """Whether the attacker is a network that is there already."""
         return self.attacker in manifest() or self.attacker.endswith(".safetensors")
+
+    @property
+    def alone(self) -> bool:
+        """Whether the attacker owns no image, only published averages."""
+        return self.attacker == ALONE
 
     def command(self) -> str:
         """The command that gives the same numbers again."""

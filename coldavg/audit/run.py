@@ -67,7 +67,7 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
         size, channels = plan.size or (network.size or (64,))[0], network.channels
         split = "test" if plan.data in SETS else "all"  # the networks of the package know the training splits
         audited, learnt = open_images(plan.data, split, size, channels), None
-    elif plan.attacker:
+    elif plan.attacker and not plan.alone:
         audited = open_images(plan.data, "all", size)
         learnt = open_images(plan.attacker, "all", size, audited.shape[1])
         audited = without(audited, learnt)
@@ -77,8 +77,9 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
     if len(audited) < fewest:
         raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
                          f"need at least {fewest}; add images (doubles of those that the attacker has are left out)")
-    if learnt is not None and len(learnt) < max(FEWEST, fewest):
-        raise ValueError(f"attacker must have at least {max(FEWEST, fewest)} images to learn from, got {len(learnt)}; "
+    needed = 2 * FEWEST if plan.alone else max(FEWEST, fewest)  # an average for every two images
+    if learnt is not None and len(learnt) < needed:
+        raise ValueError(f"attacker must have at least {needed} images to learn from, got {len(learnt)}; "
                          "add images, or name a network, or a folder of similar ones, as --attacker")
     some = audited[: min(len(audited), 100)]
     if (some - some[0]).abs().max() < 2 / 255:
@@ -128,6 +129,10 @@ def describe_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) -
                 "trained_on": known.get("settings", {}).get("data", "what its file says"), "knew": knew,
                 "caution": "" if plan.data in SETS else "images of yours that it was trained on, if there are any, "
                                                         "look more at risk than others"}
+    if plan.alone:
+        return {"kind": "trained on published averages of a part of the same folder, none of it audited; it owned no "
+                        "image", "averages": len(learnt) // 2, "steps": plan.steps, "caution": "",
+                "knew": [*knew, f"{len(learnt) // 2} other averages"]}
     source = "another folder of similar images" if plan.attacker else "a part of the same folder, none of it audited"
     return {"kind": f"trained on {source}", "images": len(learnt), "steps": plan.steps, "k": attacker.network.k,
             "begun_with": attacker.start, "smooths_first_by_pixels": attacker.blur, "caution": "",

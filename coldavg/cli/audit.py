@@ -20,8 +20,9 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--published", default="png", help=f"png, float, {', '.join(f'{name}-X' for name in TREATMENTS)}; "
                                                       "several with + between them")
     p.add_argument("--size", type=int, help="the side to which images are reduced (default: 64, or the network's)")
-    p.add_argument("--attacker", default="", help="a network by name or file, or another folder of similar images to "
-                                                  "train on (default: trained on a part of the images)")
+    p.add_argument("--attacker", default="", help="a network by name or file; or another folder of similar images to "
+                                                  "train on; or averages: trained on averages of a part of the "
+                                                  "images, and on no image (default: trained on a part of the images)")
     p.add_argument("--minutes", type=float, default=10, help="of training; the report names the --steps that they were")
     p.add_argument("--steps", type=int, help="steps of training, in place of minutes")
     p.add_argument("--count", type=int, default=200, help="averages to attack")
