@@ -131,6 +131,49 @@ class Choice(Directive):
         return [table(head, rows, "What to take, for each image set and K.")]
 
 
+class Compared(Directive):
+    """Attacks on averages of two, set by set, on the same test pairs; the best first."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [row for row in stored(self.state.document.settings.env.app, "sampler", "psnr")
+                if row["published"] == "png" and row["k"] == 2 and "+" not in row["data"]
+                and shares(row["weights"]) == shares(row["told"]) == "equal"]
+        return [compared(data, [row for row in rows if row["data"] == data])
+                for data in sorted({row["data"] for row in rows})]
+
+
+def compared(data: str, rows: list[dict]) -> nodes.raw:
+    """The table of one image set: of each attack the row of the most calls on the most tuples."""
+    most, best = max(row["tuples"] for row in rows), {}
+    for row in sorted(rows, key=lambda row: (row["psnr"], -row["calls"])):
+        if row["tuples"] == most:
+            best[row["network"], row["sampler"] in ("joint", "its own") or row["sampler"]] = row
+    lines = [[f"{row['network']}: {row['sampler']}" if row["calls"] else row["sampler"], KNOWS[knowledge(row)],
+              row["calls"], number(row, "psnr", 2), interval(row, "psnr", 2), number(row, "ssim", 3),
+              number(row, "success", 1)] for row in sorted(best.values(), key=lambda row: -row["psnr"])]
+    head = ["attack", "what the attacker owns", "calls", "PSNR, dB", "interval", "SSIM", "%S"]
+    return table(head, lines, f"{data}: {most} averages of two, as PNG.", True)
+
+
+KNOWS = {"nothing": "the average", "averages": "other averages", "images": "other images of the kind"}
+
+
+def knowledge(row: dict) -> str:
+    """What an attacker had to own, a key of KNOWS."""
+    return "nothing" if row["network"] == "none" else "averages" if "averages" in row["network"] else "images"
+
+
+class Quoted(Directive):
+    """Figures of others, with their source and what differs."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [[row["images"], row["k"], row["method"],
+                 f"{row['psnr']:.2f}" + (f" ± {row['spread']:.2f}" if row["spread"] else ""),
+                 row["differs"], row["source"]] for row in stored(self.state.document.settings.env.app, "differs")]
+        head = ["images", "K", "method", "PSNR, dB", "what differs", "where it was read"]
+        return [table(head, rows, "Quoted, not measured here.")]
+
+
 def choices(data: str, k: int, group: list[dict]) -> list[list]:
     """Two lines of the table: of joint and of path networks the cheapest row that is near the best."""
     average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
@@ -153,6 +196,7 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
 
 def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
-                            "choice": Choice, "benchmark": Benchmark}.items():
+                            "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
+                            "attacks-quoted": Quoted}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

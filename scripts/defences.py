@@ -167,8 +167,8 @@ def run(data: str, point: str) -> None:
         k = averaging.k
         attackers["two at a time"] = (lambda shown: recover(shown, shipped, k=k)[0], 3 * k * (k - 1) // 2, 0, 0)
     network, blur, seconds = train(data, averaging)
-    attackers["retrained"] = (lambda shown: recover(smooth(shown, blur), network, k=averaging.k)[0], 1, seconds,
-                              BUDGET[data])
+    attackers["retrained"] = (lambda shown: recover(smooth(shown, blur), network, k=averaging.k)[0],
+                              network.looks or 1, seconds, BUDGET[data])
     keep([row | {"blur": blur if row["attacker"] == "retrained" else 0} for row in measure(data, averaging, attackers)],
          point)
 

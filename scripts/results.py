@@ -12,12 +12,13 @@ JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float"
                                                         "--published jpeg-50")]
 PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 100"
 ONE_CALL = "--network {data}-original --sampler one_step cold"  # and the twenty of cold: on all tuples
-SET = ["--network none", "--network best-pair", *JOINT, "--network {data}-joint --sampler flips"]
+BARE = ["--network none", "--network closed-eyes", "--network best-pair"]
+SET = [*BARE, *JOINT, "--network {data}-joint --sampler flips"]
 WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
            for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
                                  ("digits-joint", "--told 0.5,0.5"))]
 ROWS = {
-    "digits": ["--network none", "--network best-pair", *JOINT, *WEIGHTS,
+    "digits": [*BARE, *JOINT, *WEIGHTS, "--network digits-joint --steps 1 2 3 5 8", "--network digits-averages",
                "--network digits-original --sampler all --steps 1 5 20",
                *(f"--network digits-{target} --sampler all --steps 1 5 20" for target in ("remainder", "difference")),
                "--network digits-original --sampler all --steps 100 --count 100",

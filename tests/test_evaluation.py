@@ -132,6 +132,20 @@ def test_an_attack_of_ones_own_is_told_nothing():
         evaluate(brighter_half, count=2, told=(0.5, 0.5))
 
 
+def test_closed_eyes_give_every_average_the_same_half_difference():
+    _, mixtures = protocol("digits", count=40)
+    recovered = measuring.without_network("closed-eyes", mixtures, "digits", 2, None)
+    half = (recovered[:, 0] - recovered[:, 1]) / 2
+    assert torch.allclose(half, half[:1].expand_as(half), atol=1e-6) and half.abs().max() > 0.1
+    assert torch.allclose(recovered.mean(1), mixtures, atol=1e-6)
+    assert torch.equal(recovered, measuring.without_network("closed-eyes", mixtures, "digits", 2, None)), "nothing random"
+    row, itself = (evaluate(name, count=200) for name in ("closed-eyes", "none"))
+    assert itself["psnr"] < row["psnr"] < itself["psnr"] + 1 and row["sampler"] == "closed eyes"
+    for wrong in ({"k": 3}, {"weights": (0.6, 0.4)}):
+        with pytest.raises(ValueError, match="closed-eyes answers for pairs of equal weights"):
+            evaluate("closed-eyes", averaging=Averaging(**wrong), count=10)
+
+
 def test_many_mixtures_are_recovered_as_they_are_one_by_one():
     _, mixture = protocol("digits", 2, 5)
     network = load_network("digits-original")

@@ -1,5 +1,6 @@
 """One stamped row of results for a network, a sampler and an image set, by the protocol of the book."""
 
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -45,13 +46,13 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
              progress: bool = False) -> dict:
     """A row of results: mean PSNR (dB), SSIM and success rate (%), each with its 95 % interval, and the stamp.
 
-    `network` is a name or a file (see `load_network`), "none" (the average itself, K times), "best-pair"
-    (the best of all pairs of 5,000 seeded training images), or an attack of one's own: a function from what was
-    published (N, C, H, W) to images (N, K, C, H, W), or the text "file.py:function".  `sampler` serves path
-    networks; for a joint one "flips" averages over mirror images.  `steps` as in `unmix`.  `told` are the
-    weights that a network takes those of the `averaging` for (None: the true ones).  The attacker sees the
-    mixtures alone.  `seconds` is the time per mixture; `command` gives the row again.  Raises ValueError for
-    what can't be attacked so.
+    `network` is a name or a file (see `load_network`), "none" (the average itself, K times), "closed-eyes" (one
+    half-difference for all averages), "best-pair" (the best of all pairs of 5,000 seeded training images), or an
+    attack of one's own: a function from what was published (N, C, H, W) to images (N, K, C, H, W), or the text
+    "file.py:function".  `sampler` serves path networks; for a joint one "flips" averages over mirror images.
+    `steps` as in `unmix`.  `told` are the weights that a network takes those of the `averaging` for (None: the
+    true ones).  The attacker sees the mixtures alone.  `seconds` is the time per mixture; `command` gives the row
+    again.  Raises ValueError for what can't be attacked so.
     """
     if averaging.groups != "random":
         raise ValueError(f"groups must be random, as the protocol draws them, got {averaging.groups!r}")
@@ -61,14 +62,8 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
     told = weights if told is None else told
     tuples, mixture = protocol(data, k, count, averaging.published, weights)
     start, calls = time.perf_counter(), 0
-    if network == "none":
-        recovered, sampler = mixture[:, None].expand_as(tuples), NO_NETWORK[network]
-    elif network == "best-pair":
-        if k != 2 or told is not None:
-            raise ValueError("best-pair searches pairs of equal weights; leave k and weights out")
-        images = open_images(data, "train")
-        candidates = images[np.random.RandomState(0).permutation(len(images))[:CANDIDATES]]
-        recovered, sampler = candidates[search(mixture, candidates, 2)], NO_NETWORK[network]
+    if network in NO_NETWORK:
+        recovered, sampler = without_network(network, mixture, data, k, told), NO_NETWORK[network]
     else:
         recovered, sampler, calls, steps = take_apart(network, mixture, sampler, steps, k, told, progress)
     seconds = (time.perf_counter() - start) / count
@@ -78,6 +73,29 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
     scores = score(recovered, tuples, mixture)
     row |= summarise({name: scores[name] for name in ("psnr", "ssim", "success")})
     return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
+
+
+def without_network(attacker: str, mixture: Tensor, data: str, k: int, told: Sequence[float] | None) -> Tensor:
+    """The images (N, K, C, H, W) of an attacker without a network: of NO_NETWORK; two of them know training images.
+
+    With closed eyes the same half-difference is the answer to every average: the best one for Gaussian images, along
+    the first principal direction of training images (chapter 5).
+    """
+    if attacker == "none":
+        return mixture[:, None].expand(-1, k, -1, -1, -1)
+    if k != 2 or told is not None:
+        raise ValueError(f"{attacker} answers for pairs of equal weights; leave k and weights out")
+    images = open_images(data, "train")
+    chosen = images[np.random.RandomState(0).permutation(len(images))[:CANDIDATES]]
+    if attacker == "best-pair":
+        return chosen[search(mixture, chosen, 2)]
+    images = chosen[:1000].double().flatten(1)
+    centred = images - images.mean(0)
+    values, vectors = torch.linalg.eigh(centred @ centred.T / (len(images) - 1))
+    direction = torch.nn.functional.normalize(vectors[:, -1] @ centred, dim=0)
+    half = (values[-1] / math.pi).sqrt() * direction  # sqrt(2 / pi) SDs of a half-difference, whose variance is half
+    half = half.to(mixture).unflatten(0, mixture.shape[1:])
+    return torch.stack([mixture + half, mixture - half], 1)
 
 
 def command(row: dict, network: str | Attack, steps: int | None) -> str:
