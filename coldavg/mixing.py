@@ -131,6 +131,18 @@ def project(images: Tensor, mixture: Tensor, weights: Sequence[float] | Tensor |
     return images + share * missing.unsqueeze(-4)
 
 
+def keep_in_range(pair: Tensor) -> Tensor:
+    """The pair nearest to `pair` (..., 2, C, H, W) with the same mean m and both images in [-1, 1], if |m| <= 1.
+
+    Both lie there if |d| <= 1 - |m|, d the half-difference.  The true one does, so no answer gets further from it.
+    """
+    first, second = pair.unbind(-4)
+    mean, half = (first + second) / 2, (first - second) / 2
+    room = (1 - mean.abs()).clamp(min=0)
+    half = half.clamp(-room, room)
+    return torch.stack([mean + half, mean - half], -4)
+
+
 def brightest_first(images: Tensor) -> Tensor:
     """`images` (..., K, C, H, W) reordered so that the one with the largest mean stands first."""
     first = images.mean((-3, -2, -1)).argsort(dim=-1, descending=True, stable=True)

@@ -1,12 +1,15 @@
-"""Settings of a joint network for two, compared at equal seconds: python scripts/ablations.py SET [--seconds 150]
+"""Settings of a joint network for two, compared at equal seconds: python scripts/ablations.py SET [--seconds 120]
 
-Each trial changes one setting and trains from the shipped network of the set, or, where the layers change, from
-nothing.  What comes of it is measured, look by look, on pairs of the training images that `fit` leaves out: no test
-image decides a setting.  Rows go to results/ablations.json.
+Each trial changes one setting and trains from the network --start, or, where the layers change, from nothing, for as
+many mixtures as so many seconds of one core allow: a few steps say how long one takes, by the processor's clock, so
+that what else the machine does plays no part.  What comes of it is measured, look by look, on pairs of the training
+images that `fit` leaves out: no test image decides a setting.  Rows go to results/ablations.json.
 """
 
 import argparse
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,37 +18,49 @@ import torch
 from coldavg import Settings, fit, load_network, mix, round_to_8_bits, score
 from coldavg.batches import draw_different, held_out
 from coldavg.evaluation.rows import stamp_of
-from coldavg.imagesets.opening import open_images
+from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.joint import split
 from coldavg.mixing import check_weights
 from coldavg.support.files import write_atomically
+from coldavg.unet import UNet
 
 FILE = Path("results/ablations.json")
-FROM_SHIPPED = ({}, {"looks": 0}, {"looks": 1}, {"looks": 2}, {"looks": 5}, {"learning_rate": 1e-3},
-                {"learning_rate": 4e-3}, {"batch": 32}, {"batch": 128}, {"ema": 0.999}, {"order": "brightest"})
+FROM_A_NETWORK = ({}, {"looks": 0}, {"looks": 1}, {"looks": 2}, {"looks": 5}, {"learning_rate": 1e-3},
+                  {"learning_rate": 4e-3}, {"batch": 32}, {"batch": 128}, {"ema": 0.999})
 FROM_NOTHING = ({}, {"widths": (48, 72, 120)}, {"widths": (80, 120, 200)}, {"patch": 1}, {"patch": 4})
-LOOKS, PAIRS = 6, 400
+LOOKS, PAIRS, STEPS = 6, 400, 30  # the steps by whose time mixtures are counted; the first 4 warm up
 
 
 def main() -> None:
     """Train and measure each trial, and keep its row at once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
-    parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--start", required=True, help="a joint network without looks")
     options = parser.parse_args()
-    images = open_images(options.data, "train")
+    torch.set_num_threads(1)
+    images, start = open_images(options.data, "train"), load_network(options.start)
     _, checked = held_out(len(images))
     pairs = images[torch.from_numpy(checked[draw_different(len(checked), 2, PAIRS, np.random.default_rng(0))])]
-    shipped = load_network(f"{options.data.removesuffix('-full')}-joint")
-    for start, changes in [(shipped, change) for change in FROM_SHIPPED] + [(None, change) for change in FROM_NOTHING]:
+    for begun, changes in [(start, each) for each in FROM_A_NETWORK] + [(None, each) for each in FROM_NOTHING]:
         usual = dict(data=options.data, target="joint", order="random", loss="log", looks=3, channels=images.shape[1],
-                     flips=images.flips, learning_rate=2e-3 if start else 4e-3, mixtures=10**9)
-        done = fit(Settings(**usual | changes), images, seconds=options.seconds, progress=False, start=start)
-        row = {"data": options.data, "start": "shipped" if start else None, "changed": changes,
-               "seconds": options.seconds, "mixtures_seen": done.losses[-1][0], "precision": done.precision,
+                     flips=images.flips, learning_rate=2e-3 if begun else 4e-3)
+        settings = Settings(**usual | changes)
+        mixtures = settings.batch * max(1, round(options.seconds / step_time(settings, images, begun)))
+        done = fit(replace(settings, mixtures=mixtures), images, progress=False, start=begun)
+        row = {"data": options.data, "start": bool(begun), "changed": changes, "seconds": options.seconds,
+               "mixtures_seen": mixtures, "precision": done.precision,
                "psnr_by_look": look_by_look(done.network, pairs)} | {"stamp": stamp_of(0)}
         print(json.dumps(row), flush=True)
         keep(row)
+
+
+def step_time(settings: Settings, images: ImageSet, start: UNet | None) -> float:
+    """Seconds of the processor that a step of training takes."""
+    at: list[float] = []
+    fit(replace(settings, mixtures=STEPS * settings.batch), images, progress=False, start=start,
+        callback=lambda state: at.append(time.process_time()))
+    return (at[-2] - at[3]) / (STEPS - 5)  # without the last step, which also checks
 
 
 @torch.no_grad()

@@ -138,7 +138,8 @@ def test_closed_eyes_give_every_average_the_same_half_difference():
     half = (recovered[:, 0] - recovered[:, 1]) / 2
     assert torch.allclose(half, half[:1].expand_as(half), atol=1e-6) and half.abs().max() > 0.1
     assert torch.allclose(recovered.mean(1), mixtures, atol=1e-6)
-    assert torch.equal(recovered, measuring.without_network("closed-eyes", mixtures, "digits", 2, None)), "nothing random"
+    again = measuring.without_network("closed-eyes", mixtures, "digits", 2, None)
+    assert torch.equal(recovered, again), "nothing random"
     row, itself = (evaluate(name, count=200) for name in ("closed-eyes", "none"))
     assert itself["psnr"] < row["psnr"] < itself["psnr"] + 1 and row["sampler"] == "closed eyes"
     for wrong in ({"k": 3}, {"weights": (0.6, 0.4)}):

@@ -31,7 +31,7 @@ BEYOND = {"audit", "teach", "cli", "evaluation", "networks", "imagesets"}  # wha
 READERS = {"batches", "training"}  # ... but for those that read image sets
 ALONE = {  # all that these import of the package
     "mixing": set(), "matching": set(), "predictor": set(), "samplers": {"mixing"}, "unet": {"settings"},
-    "joint": {"matching", "mixing", "predictor"}, "optimiser": {"support.device", "unet"},
+    "joint": {"mixing", "predictor"}, "optimiser": {"support.device", "unet"},
     "metrics": {"matching", "support.pixels"},
     "publishing": {"mixing", "support.pixels"}, "support.pixels": set(), "support.figures": {"support.pixels"},
     "imagesets.reading": set(), "imagesets.decoding": {"imagesets.reading", "support.files"},

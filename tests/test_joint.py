@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from coldavg import Settings, UNet, load_network, mix, score, unmix
 from coldavg.evaluation import protocol, recover
-from coldavg.joint import LAPS, FlipEnsemble, split
-from coldavg.mixing import project
+from coldavg.evaluation.attackers import FlipEnsemble
+from coldavg.joint import LAPS, split
+from coldavg.mixing import keep_in_range, project
 from coldavg.predictor import Network
 
 
@@ -160,13 +161,28 @@ def test_with_an_exact_predictor_a_look_changes_nothing(k, seed):
 
 
 def test_a_network_that_does_not_look_again_is_asked_once_whatever_the_steps():
-    network, mixture = load_network("digits-joint"), mix(images(2, 0).float())
+    network, mixture = UNet(Settings(target="joint", widths=(8, 16), seed=3)), mix(images(2, 0).float())
     with torch.no_grad():
         today = project(network(mixture, torch.full((3,), 0.5)), mixture)
     for steps in (None, 1, 7):
         result = unmix(mixture, network, steps=steps, trajectory=True)
         assert result.calls == 1 and torch.equal(result.images, today)
         assert len(result.trajectory) == 1 and torch.equal(result.trajectory[0].remainder, today[:, 1])
+
+
+@given(st.integers(1, 4), st.integers(0, 1000))
+def test_a_pair_that_looks_again_stays_in_range_and_gets_no_further_from_the_truth(looks, seed):
+    tuples, network = images(2, seed), Restless(2)
+    mixture = mix(tuples)
+    result = unmix(mixture, network, steps=looks, trajectory=True)
+    assert max(point.original.abs().max() for point in result.trajectory) <= 1 + 1e-12
+    assert result.images.abs().max() <= 1 + 1e-12
+    wild = project(3 * torch.randn(tuples.shape, generator=torch.Generator().manual_seed(seed)).double(), mixture)
+    kept = keep_in_range(wild)
+    torch.testing.assert_close(kept.mean(1), mixture, rtol=0, atol=1e-12)
+    assert ((kept - tuples).square().flatten(1).sum(1) <= (wild - tuples).square().flatten(1).sum(1) + 1e-9).all()
+    torch.testing.assert_close(keep_in_range(kept), kept, rtol=0, atol=1e-12)
+    torch.testing.assert_close(keep_in_range(tuples), tuples, rtol=0, atol=1e-12)
 
 
 def test_a_mirrored_look_sees_a_mirrored_answer():

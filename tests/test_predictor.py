@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coldavg import Settings, UNet, mix, unmix
-from coldavg.joint import FlipEnsemble
+from coldavg.evaluation.attackers import FlipEnsemble
 from coldavg.predictor import Network, ask, check_network
 from coldavg.teach import Known
 

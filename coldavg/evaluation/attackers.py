@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..joint import FlipEnsemble
+from ..matching import align
 from ..networks import load_network, network_file
 from ..predictor import Network
 from ..samplers import Sampler
@@ -28,6 +28,31 @@ def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", 
     parts = [unmix(part, network, sampler, steps, k, weights)
              for part in tqdm(mixture.split(several), unit=" batches", disable=not progress)]
     return torch.cat([part.images for part in parts]), parts[0].calls
+
+
+class FlipEnsemble(nn.Module):
+    """A joint network asked twice, for the mixture and its mirror image; the aligned answers are averaged.
+
+    It helps only where mirror images are as likely as the images themselves (not for digits).
+
+    >>> from coldavg import load, mix
+    >>> unmix(mix(load("digits")[:2]), FlipEnsemble(load_network("digits-joint"))).calls
+    2
+    """
+
+    target = "joint"
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network, self.calls = network, 2 * network.calls
+        self.k, self.alpha_max, self.channels = network.k, network.alpha_max, network.channels
+        self.weights, self.exact, self.looks = network.weights, network.exact, network.looks
+
+    def forward(self, x: Tensor, alpha: Tensor, last: Tensor | None = None) -> Tensor:
+        again, mirrored_again = ((last,), (None if last is None else last.flip(-1),)) if self.looks else ((), ())
+        answer = self.network(x, alpha, *again)
+        mirrored = self.network(x.flip(-1), alpha, *mirrored_again).flip(-1)
+        return (answer + align(mirrored, answer)) / 2
 
 
 def is_code(attacker: str | Attack) -> bool:
