@@ -24,8 +24,10 @@ from coldavg.evaluation import Averaging, protocol
 from coldavg.evaluation.attackers import NO_NETWORK
 from coldavg.mixing import TARGETS
 from coldavg.networks import manifest
-from coldavg.settings import ORDERS
+from coldavg.settings import ORDERS, Settings
 from coldavg.support.pixels import png
+from scripts.ablations import FROM_A_NETWORK, FROM_NOTHING
+from scripts.averages import STAGES
 from scripts.defences import POINTS
 from scripts.results import ROWS
 from scripts.run_notebooks import INSTALL, REPOSITORY
@@ -103,7 +105,8 @@ def test_the_example_of_the_readme_runs(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     shape, scores, calls = run.stdout.splitlines()
-    assert shape == "torch.Size([2, 1, 28, 28]) 1" and calls == "20" and scores.startswith("tensor")
+    looks = coldavg.load_network("digits-joint").looks
+    assert shape == f"torch.Size([2, 1, 28, 28]) {looks}" and calls == "20" and scores.startswith("tensor")
 
 
 def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
@@ -181,6 +184,26 @@ def test_the_tree_speaks_of_no_machine():
         if name.endswith((".py", ".md", ".yml", ".toml", ".json", ".txt", ".ipynb")) and "test_repository" not in name:
             text = (ROOT / name).read_text()
             assert not re.search(r"/(work|root)/|file://", text), name
+
+
+def test_all_settings_that_are_compared_can_be_trained():
+    for start, trials in ((2e-3, FROM_A_NETWORK), (4e-3, FROM_NOTHING)):
+        for changes in trials:
+            usual = {"target": "joint", "order": "random", "loss": "log", "looks": 3, "learning_rate": start}
+            assert Settings(**usual | changes)
+
+
+def test_the_rows_of_averages_alone_hold_what_their_chapter_reads():
+    rows = json.loads((ROOT / "results" / "averages.json").read_text())
+    for row in rows:
+        assert row["averages"] >= 300 and set(row["mixtures_seen"]) == set(STAGES) and row["stamp"]["commit"]
+        low, high = row["interval"]
+        assert low < row["two"] < high and row["average"] < row["two"]
+
+
+def test_quoted_figures_say_where_they_were_read():
+    for row in json.loads((ROOT / "results" / "quoted.json").read_text()):
+        assert row["source"] and row["differs"] and row["method"] and 5 < row["psnr"] < 60
 
 
 def test_the_commands_of_the_results_can_be_run():
