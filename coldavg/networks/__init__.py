@@ -28,13 +28,22 @@ def manifest() -> dict[str, dict]:
 def save_network(network: UNet, path: str | Path, **record) -> str:
     """Write `network` (half precision) with its settings and `record` inside; returns the file's SHA-256."""
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
+    record = record | ({"looks": network.looks} if network.looks else {})
     notes = {"settings": asdict(network.settings), "size": network.size, "record": record}
     notes = {name: json.dumps(note) for name, note in notes.items()}
-    if network.looks:
-        notes["record"] = json.dumps(record | {"looks": network.looks})
+    notes["sha256"] = json.dumps(digest(notes, tensors))
     content = save_tensors(tensors, metadata={"coldavg": json.dumps(notes)})
     write_atomically(Path(path), content)
     return hashlib.sha256(content).hexdigest()
+
+
+def digest(notes: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    """The SHA-256 of all that a network file says: its notes, and the names, shapes and values of its tensors."""
+    hashed = hashlib.sha256(json.dumps([notes[name] for name in ("settings", "size", "record")]).encode())
+    for name in sorted(tensors):
+        hashed.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        hashed.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()
 
 
 def network_file(name: str | Path) -> Path:
@@ -79,6 +88,9 @@ def read_network(content: bytes, name: str) -> tuple[UNet, dict]:
         tensors = load_tensors(content)
         length = int.from_bytes(content[:8], "little")
         notes = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["coldavg"])
+        held = json.loads(notes.pop("sha256", "null"))  # files of earlier training have none
+        if set(notes) != {"settings", "size", "record"} or held not in (None, digest(notes, tensors)):
+            raise ValueError("its digest is wrong")
         notes = {key: json.loads(value) for key, value in notes.items()}
         size = notes["size"] and tuple(notes["size"])
         if size is not None and not (len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
