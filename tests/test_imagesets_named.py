@@ -1,6 +1,7 @@
 """Image sets that have a name: how they are fetched, and what is said where they can not be."""
 
 import hashlib
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -247,3 +248,12 @@ def test_the_digits_of_the_package_and_ones_own_folders_open_always(home, monkey
         load("digits-full", "train")
     own = fill(tmp_path / "own", {f"{i}.png": packed(noise(i)) for i in range(4)})
     assert len(open_images(own, "all")) == 4 and not Home.asked
+
+
+@pytest.mark.parametrize("data", ["/dev/zero", "/dev/null", "PIPE"])
+def test_what_is_no_regular_file_and_no_folder_is_refused_at_once(data, tmp_path):
+    if data == "PIPE":
+        os.mkfifo(tmp_path / "pipe")
+        data = str(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="or a folder or zip that is there"):
+        find_source(data)

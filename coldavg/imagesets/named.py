@@ -92,7 +92,7 @@ def find_source(data: str | Path, split: str = "test", fetch: bool = False) -> P
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     known = SETS.get(str(data))
     if known is None:
-        if not str(data) or not Path(data).exists():
+        if not str(data) or not (Path(data).is_dir() or Path(data).is_file()):  # a device may be read for ever
             raise ValueError(f"data must be one of {', '.join(SETS)}, or a folder or zip that is there, "
                              f"got {str(data)!r}")
         return Path(data)
