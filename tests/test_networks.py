@@ -127,7 +127,7 @@ def test_the_command_of_a_network_says_its_settings(name):
     words = shlex.split(entry["command"])[1:]
     options = parser(words).parse_args(words)
     told = {key: value for key, value in vars(options).items() if key in entry["settings"] and value is not None}
-    told["widths"] = list(told["widths"])
+    told |= {"widths": list(told["widths"]), "data": options.from_averages or options.data}
     assert told == {key: entry["settings"][key] for key in told} and len(told) > 10
     assert options.out.stem == name and entry["mixtures_seen"] >= options.mixtures
 
