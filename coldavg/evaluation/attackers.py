@@ -36,7 +36,7 @@ class FlipEnsemble(nn.Module):
     It helps only where mirror images are as likely as the images themselves (not for digits).
 
     >>> from coldavg import load, mix
-    >>> unmix(mix(load("digits")[:2]), FlipEnsemble(load_network("digits-joint"))).calls
+    >>> unmix(mix(load("digits")[:2]), FlipEnsemble(load_network("digits-joint")), steps=1).calls
     2
     """
 

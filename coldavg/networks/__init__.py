@@ -42,7 +42,7 @@ def digest(notes: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
     hashed = hashlib.sha256(json.dumps([notes[name] for name in ("settings", "size", "record")]).encode())
     for name in sorted(tensors):
         hashed.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
-        hashed.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+        hashed.update(tensors[name].numpy().tobytes())
     return hashed.hexdigest()
 
 
