@@ -152,7 +152,7 @@ def compared(data: str, rows: list[dict]) -> nodes.raw:
               row["calls"], number(row, "psnr", 2), interval(row, "psnr", 2), number(row, "ssim", 3),
               number(row, "success", 1)] for row in sorted(best.values(), key=lambda row: -row["psnr"])]
     head = ["attack", "what the attacker owns", "calls", "PSNR, dB", "interval", "SSIM", "%S"]
-    return table(head, lines, f"{data}: {most} averages of two, as PNG.", True)
+    return table(head, lines, f"{data}: {most} averages of two, as PNG.")
 
 
 KNOWS = {"nothing": "the average", "averages": "other averages", "images": "other images of the kind"}
