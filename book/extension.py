@@ -143,7 +143,7 @@ class Compared(Directive):
 
 
 def compared(data: str, rows: list[dict]) -> nodes.raw:
-    """The table of one image set: of each attack the row of the most calls on the most tuples."""
+    """The table of one image set: of each attack its best row on the most tuples."""
     most, best = max(row["tuples"] for row in rows), {}
     for row in sorted(rows, key=lambda row: (row["psnr"], -row["calls"])):
         if row["tuples"] == most:

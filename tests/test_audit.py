@@ -210,7 +210,7 @@ def test_a_path_network_can_audit_too(tmp_path):
     assert found["results"][0]["gain"] > 3 and load_network("digits-original").target == "original"
 
 
-def test_chapter_10_runs_on_a_folder_of_ones_own(tmp_path):
+def test_chapter_12_runs_on_a_folder_of_ones_own(tmp_path):
     """It is too long for the gate with its own pictures; here with few, and two steps of training."""
     root = Path(__file__).parent.parent
     chapter, = (root / "notebooks").glob("12-*.ipynb")
