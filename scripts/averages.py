@@ -14,15 +14,14 @@ from torch import Tensor
 
 from coldavg.cli import main as coldavg
 from coldavg.evaluation import protocol
-from coldavg.evaluation.rows import stamp_of
+from coldavg.evaluation.rows import merge_rows, stamp_of
 from coldavg.metrics import bootstrap_interval, score
 from coldavg.networks import load_network
 from coldavg.remixing import ask_teacher
-from coldavg.support.files import write_atomically
 from coldavg.unet import UNet
 from scripts.publish_averages import main as publish
 
-FILE = Path("results/averages.json")
+FILE, KEY = Path("results/averages.json"), ("data", "averages")
 SIDE = {"digits": 28, "digits-full": 28}  # of the images, where it is not 64
 STAGES = {"four": "--k 4", "first": "--start {four}", "two": "--looks 3 --start {first}"}
 
@@ -44,7 +43,9 @@ def main() -> None:
                 f"--loss log --learning-rate 4e-3 --mixtures {options.mixtures} {words} --out {{{stage}}}")
         if not Path(files[stage]).exists() and coldavg(line.format(**files).split()):
             raise SystemExit(2)
-    keep(measure(name, len(list(published.glob("*.png"))), files))
+    row = measure(name, len(list(published.glob("*.png"))), files)
+    merge_rows([row], FILE, KEY)
+    print(json.dumps(row))
 
 
 def measure(data: str, averages: int, files: dict[str, str]) -> dict:
@@ -68,14 +69,6 @@ def mean(values: Tensor) -> float:
 def ask_several(network: UNet, mixtures: Tensor) -> Tensor:
     """What the network sees in mixtures (N, C, H, W), a hundred at a time."""
     return torch.cat([ask_teacher(network, part) for part in mixtures.split(100)])
-
-
-def keep(row: dict) -> None:
-    """Add a row to the file, in place of an earlier one of as many averages of the set."""
-    rows = {(each["data"], -each["averages"]): each
-            for each in [*(json.loads(FILE.read_text()) if FILE.exists() else ()), row]}
-    write_atomically(FILE, ("[\n" + ",\n".join(json.dumps(rows[key]) for key in sorted(rows)) + "\n]\n").encode())
-    print(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -78,8 +78,7 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
 def without_network(attacker: str, mixture: Tensor, data: str, k: int, told: Sequence[float] | None) -> Tensor:
     """The images (N, K, C, H, W) of an attacker without a network: of NO_NETWORK; two of them know training images.
 
-    With closed eyes the same half-difference is the answer to every average: the best one for Gaussian images, along
-    the first principal direction of training images (chapter 5).
+    "closed-eyes": see `close_eyes`, and chapter 5.
     """
     if attacker == "none":
         return mixture[:, None].expand(-1, k, -1, -1, -1)
@@ -87,9 +86,15 @@ def without_network(attacker: str, mixture: Tensor, data: str, k: int, told: Seq
         raise ValueError(f"{attacker} answers for pairs of equal weights; leave k and weights out")
     images = open_images(data, "train")
     chosen = images[np.random.RandomState(0).permutation(len(images))[:CANDIDATES]]
-    if attacker == "best-pair":
-        return chosen[search(mixture, chosen, 2)]
-    images = chosen[:1000].double().flatten(1)
+    return chosen[search(mixture, chosen, 2)] if attacker == "best-pair" else close_eyes(mixture, chosen[:1000])
+
+
+def close_eyes(mixture: Tensor, images: Tensor) -> Tensor:
+    """The same half-difference for every mixture (N, C, H, W): m + d and m - d, (N, 2, C, H, W).
+
+    The best one for pairs of Gaussian images, along the first principal direction of `images` (M, C, H, W).
+    """
+    images = images.double().flatten(1)
     centred = images - images.mean(0)
     values, vectors = torch.linalg.eigh(centred @ centred.T / (len(images) - 1))
     direction = torch.nn.functional.normalize(vectors[:, -1] @ centred, dim=0)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,26 +41,26 @@ def run_git(*words: str) -> str:
         return ""
 
 
-def setting(row: dict) -> str:
+def setting(row: dict, key: Sequence[str] = KEY) -> str:
     """The setting of a row, as one string: two rows of one setting are one row, measured twice."""
-    return json.dumps([row[key] for key in KEY])
+    return json.dumps([row[word] for word in key])
 
 
-def read_rows(path: str | Path) -> dict[str, dict]:
+def read_rows(path: str | Path, key: Sequence[str] = KEY) -> dict[str, dict]:
     """The rows of a JSON file by their setting, none if there is no file; ValueError if it holds anything else."""
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(f"--out {str(path)!r} lies in a folder that does not exist; make it, or choose another")
     try:
         rows = json.loads(path.read_text()) if path.exists() else ()
-        return {setting(row): row for row in rows}
+        return {setting(row, key): row for row in rows}
     except (ValueError, TypeError, KeyError):
         raise ValueError(f"--out {str(path)!r} is no file of rows; choose another") from None
 
 
-def merge_rows(rows: list[dict], path: str | Path) -> None:
+def merge_rows(rows: list[dict], path: str | Path, key: Sequence[str] = KEY) -> None:
     """Add rows to a JSON file, in place of those of the same setting; one row a line, so that a diff can be read."""
-    kept = read_rows(path)
-    kept |= {setting(row): row for row in rows}
-    lines = ",\n".join(json.dumps(kept[key]) for key in sorted(kept))
+    kept = read_rows(path, key)
+    kept |= {setting(row, key): row for row in rows}
+    lines = ",\n".join(json.dumps(kept[each]) for each in sorted(kept))
     write_atomically(path, f"[\n{lines}\n]\n".encode())
