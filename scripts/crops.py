@@ -73,11 +73,11 @@ def measure(network: torch.nn.Module, train: Tensor, pairs: Tensor) -> dict:
     averages = round_to_8_bits(mix(pairs))
     chosen = train[np.random.RandomState(0).permutation(len(train))[:3000]]
     shut, (seen, looks) = close_eyes(averages, chosen), recover(averages, network)
-    marks = {name: score(images, pairs, averages) for name, images in (("closed_eyes", shut), ("psnr", seen))}
-    low, high = bootstrap_interval(marks["psnr"]["psnr"])
+    scores = {name: score(images, pairs, averages) for name, images in (("closed_eyes", shut), ("psnr", seen))}
+    low, high = bootstrap_interval(scores["psnr"]["psnr"])
     return {"tuples": len(pairs), "looks": looks, "interval": [round(low, 3), round(high, 3)],
-            "average": round(marks["psnr"]["average_psnr"].mean().item(), 3),
-            **{name: round(each["psnr"].mean().item(), 3) for name, each in marks.items()}}
+            "average": round(scores["psnr"]["average_psnr"].mean().item(), 3),
+            **{name: round(each["psnr"].mean().item(), 3) for name, each in scores.items()}}
 
 
 if __name__ == "__main__":
