@@ -222,7 +222,9 @@ def test_a_check_says_what_each_look_reaches_and_the_network_keeps_the_best():
     state = fit(settings, images, progress=False)
     entry = state.log[-1]
     assert len(entry["psnr_by_look"]) == 5 and max(entry["psnr_by_look"]) == entry["psnr"]
-    assert state.network.looks == entry["looks"] == 1 + entry["psnr_by_look"].index(entry["psnr"])
+    fewest, best = entry["psnr_by_look"][entry["looks"] - 1], entry["psnr"]
+    assert best - 0.02 < fewest and all(each <= best - 0.02 for each in entry["psnr_by_look"][:entry["looks"] - 1])
+    assert state.network.looks == entry["looks"]
     pairs = unmix(mix(images[:2])[None], state.network)
     assert pairs.calls == entry["looks"]
 
