@@ -1,4 +1,4 @@
-"""Renew the stored rows of results: python scripts/results.py [digits flowers faces xrays reidentify two-kinds]
+"""Renew the stored rows of results: python scripts/results.py [digits flowers faces xrays portraits ...]
 
 Every line below is a `coldavg evaluate`; its rows go to results/NAME.json, each with its own command and stamp.
 """
@@ -13,7 +13,7 @@ JOINT = [f"--network {{data}}-joint {form}" for form in ("", "--published float"
 PATH = "--network {data}-original --sampler all --steps 1 5 20 --count 100"
 ONE_CALL = "--network {data}-original --sampler one_step cold"  # and the twenty of cold: on all tuples
 BARE = ["--network none", "--network closed-eyes", "--network best-pair"]
-SET = [*BARE, *JOINT, "--network {data}-joint --sampler flips"]
+SET = [*BARE, *JOINT, "--network {data}-joint --steps 1", "--network {data}-joint --sampler flips"]
 WEIGHTS = [f"--network {network} --weights {weights} {told}" for weights in ("0.6,0.4", "0.7,0.3")
            for network, told in (("digits-original", ""), ("digits-original", "--told 0.5,0.5"),
                                  ("digits-joint", "--told 0.5,0.5"))]
@@ -33,6 +33,7 @@ ROWS = {
     "faces": [*SET, PATH, ONE_CALL,
               *(f"--k 3 --network {network}" for network in ("none", "faces-joint", "faces-joint-3"))],
     "xrays": [*SET, PATH, ONE_CALL],
+    "portraits": SET,
     "reidentify": ["--data faces --network faces-joint --count 126 --reidentify"],
     "two-kinds": [f"--data flowers+faces --network {network}" for network in ("none", "flowers-joint", "faces-joint")],
 }
