@@ -172,3 +172,18 @@ def test_the_best_guess_is_what_the_best_guesser_scores():
     for wrong in ((0, 2, 4), (1.0, 0, 4), (float("nan"), 2, 4)):
         with pytest.raises(ValueError, match="deviation must be above 0"):
             epsilon(*wrong)
+    with pytest.raises(ValueError, match="candidates must be at least 2"):
+        best_guess(1.0, 2, 4, 1)
+
+
+@given(deviation=st.floats(0.2, 5), candidates=st.integers(2, 12), seed=st.integers(0, 10))
+def test_nobody_guesses_better_than_the_bound(deviation, candidates, seed):
+    """The best guesser there is, who takes the nearest of the candidates, against corners, the hardest to hide."""
+    rng = np.random.default_rng(seed)
+    images = rng.choice([-1.0, 1.0], (candidates, 6))
+    truth = rng.integers(candidates, size=4000)
+    seen = images[truth] / 2 + deviation * rng.standard_normal((4000, 6))
+    guesses = ((seen[:, None] - images / 2) ** 2).sum(2).argmin(1)
+    bound = best_guess(deviation, 2, 6, candidates)
+    assert (guesses == truth).mean() <= bound + 4 * math.sqrt(bound * (1 - bound) / 4000) + 1e-9
+    assert 1 / candidates < bound <= 1
