@@ -72,7 +72,7 @@ def draw_alike(images: Tensor | ImageSet, settings: Settings, rng: np.random.Gen
     size, rows = min(settings.pool, len(drawn)), []
     while len(rows) < settings.batch:  # a pool, and if need be another
         chosen = rng.permutation(len(drawn))[:size]
-        identities = getattr(images, "identities", np.arange(len(images)))[drawn[chosen]]
+        identities = getattr(images, "apart", np.arange(len(images)))[drawn[chosen]]
         groups = alike_tuples(thumbnails(images, drawn[chosen]), settings.k, settings.batch - len(rows), identities)
         if not len(groups):
             raise ValueError(f"pool {settings.pool} gives no tuple of {settings.k} identities; draw from a larger one")

@@ -73,7 +73,7 @@ BROKEN = {
     "bomb.png": bomb(),
     "cut.jpg": packed(noise(0), "JPEG")[:-500],
     "empty.png": b"",
-    "float.tif": packed(GRADIENT.astype(np.float32), "TIFF"),
+    "float.tif": packed(np.full((64, 64), np.nan, np.float32), "TIFF"),
     "page.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",  # PostScript, by its content
     "text\n\x1b.png": b"hello",
 }

@@ -12,7 +12,9 @@ from PIL import Image
 
 from coldavg.imagesets import open_images
 from coldavg.imagesets.named import cache_folder
+from coldavg.imagesets.pictures import Fit
 from coldavg.imagesets.reading import decode, read_idx
+from coldavg.imagesets.scales import settle_scale
 
 from .pictures import FILES, GRADIENT, PACKERS, idx, noise, packed
 
@@ -20,6 +22,13 @@ from .pictures import FILES, GRADIENT, PACKERS, idx, noise, packed
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("COLDAVG_CACHE", str(tmp_path / "cache"))
+
+
+def decoded(content, size, channels, how="crop"):
+    """A picture at its own scale, and how large it was."""
+    picture = decode(content, Fit(size, channels, how))
+    values = settle_scale(picture.scale, *picture.levels).apply(picture.values) if picture.scale else picture.values
+    return values, picture.size
 
 
 @pytest.mark.parametrize("content, wanted", [
@@ -35,11 +44,11 @@ def _own_cache(tmp_path, monkeypatch):
      np.full((64, 64), 7)),
 ], ids=["16 bits", "32 bits", "grey", "1 bit", "RGBA", "LA", "palette", "CMYK", "frames"])
 def test_all_kinds_become_8_bits(content, wanted):
-    pixels, size = decode(content, 64, 3)
+    pixels, size = decoded(content, 64, 3)
     assert pixels.shape == (64, 64, 3) and pixels.dtype == np.uint8 and size == (64, 64)
     wanted = np.asarray(Image.open(io.BytesIO(content)).convert("L")) if wanted is None else wanted
     assert (pixels == wanted[..., None]).all()
-    assert (decode(content, 64, 1)[0] == pixels[..., :1]).all()
+    assert (decoded(content, 64, 1)[0] == pixels[..., :1]).all()
 
 
 def test_exif_rotation_crop_and_resizing():
@@ -47,16 +56,16 @@ def test_exif_rotation_crop_and_resizing():
     wide[:20] = 255  # bright on top
     exif = Image.Exif()
     exif[0x0112] = 6  # to be seen turned by 90 degrees: the top goes to the right
-    turned, size = decode(packed(wide, exif=exif), 40, 1)
+    turned, size = decoded(packed(wide, exif=exif), 40, 1)
     assert size == (80, 40) and (turned[:, 20:] == 255).all() and (turned[:, :20] == 0).all()
     halves = np.zeros((30, 90), np.uint8)
     halves[:, 30:60] = 200  # the middle square
-    assert (decode(packed(halves), 30, 1)[0] == 200).all()
+    assert (decoded(packed(halves), 30, 1)[0] == 200).all()
     stripes = np.zeros((512, 512), np.uint8)
     stripes[:, ::2] = 200  # finer than 32 pixels can show: antialiased to their mean
-    assert np.abs(decode(packed(stripes), 32, 1)[0].astype(int) - 100).max() <= 3
+    assert np.abs(decoded(packed(stripes), 32, 1)[0].astype(int) - 100).max() <= 3
     ramp = np.linspace(0, 255, 2000)
-    small, _ = decode(packed(ramp.astype(np.uint8)[None].repeat(1600, 0), "JPEG", quality=95), 16, 1)
+    small, _ = decoded(packed(ramp.astype(np.uint8)[None].repeat(1600, 0), "JPEG", quality=95), 16, 1)
     means = ramp[200:1800].reshape(16, 100).mean(1)  # a JPEG so large is decoded at a fraction of its size
     assert np.abs(small[..., 0] - means).max() < 4
 

@@ -1,7 +1,6 @@
 """Are people found?  Rank 1 by other images of the same identities, for averages of any kind."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ def find_people(images: ImageSet, averaging: Averaging, attack: Callable[[Tensor
         raise ValueError(f"data hold {len(owned)} identities with two images or more; to find people in averages of "
                          f"{averaging.k} it takes {max(3, averaging.k + 1)}")
     gallery, rest = np.array([photographs[0] for photographs in owned]), np.concatenate([one[1:] for one in owned])
-    part = replace(images, rows=images.rows[rest], identities=images.identities[rest])
+    part = images.only(rest)
     indices = averaging.draw(part, count, seed)
     tuples = part[indices]
     published = averaging.publish(tuples, seed)

@@ -22,7 +22,7 @@ class Plan:
     images are reduced (None: 64, or that of the network).  `attacker`: "" trains on a part of the images, the
     training split; "averages" on averages of these alone, each image in one; a network, by name or file, was trained
     before; another folder of similar images is trained on.  `minutes` of training, all K together, are turned into
-    steps unless `steps` are given.  `count`: the averages that are attacked.
+    steps unless `steps` are given.  `count`: the averages that are attacked.  `identity` and `fit` as in `open_images`.
     """
 
     data: str
@@ -36,6 +36,8 @@ class Plan:
     steps: int | None = None
     count: int = 200
     seed: int = 0
+    identity: str = ""
+    fit: str = "crop"
 
     def __post_init__(self):
         if not self.k or len(set(self.k)) < len(self.k):

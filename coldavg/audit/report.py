@@ -17,7 +17,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.2rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem }
 .verdict { border-left: .5rem solid; padding: .8rem 1.1rem; background: var(--soft); font-size: 1.25rem }
 .same { border-color: var(--same) } .high { border-color: var(--high) } .some { border-color: var(--some) }
-.none { border-color: var(--none) } .unclear { border-color: var(--unclear) }
+.none { border-color: var(--none) } .few, .unclear { border-color: var(--unclear) }
 figure { margin: 1rem 0; overflow-x: auto } img { background: #fff; max-width: 100%; height: auto; display: block }
 figcaption, .small { font-size: .9rem }
 .table { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100% }
@@ -27,7 +27,8 @@ code { font-size: .9em; overflow-wrap: anywhere; white-space: pre-wrap } ul { pa
 @media print { body { max-width: none; padding: 0 } h2 { break-after: avoid } figure, tr { break-inside: avoid } }
 """
 NAMES = {"random": "formed at random", "nearest": "of the most alike images (as k-same anonymisation forms them)"}
-RISKS = {"same": "nothing hidden", "high": "high", "some": "some", "unclear": "unclear", "none": "nothing got back"}
+RISKS = {"same": "nothing hidden", "high": "high", "some": "some", "unclear": "unclear", "none": "nothing got back",
+         "few": "too few to say"}
 CASES = ("the average of which most came back", "the median", "the average of which least came back")
 SHOWN = 4  # images of an average that are drawn
 
@@ -38,8 +39,10 @@ def page(found: dict, cases: list[dict]) -> str:
     title = f"Is this averaging safe? An audit of {escape(images['source'])}"
     parts = [
         f'<p class="verdict {found["verdict"]["level"]}">{escape(found["verdict"]["sentence"])}</p>',
+        "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in found["verdict"]["headline"]) + "</ul>",
         '<p class="small">A failed attack is no proof of safety: somebody with more images, more time or a better '
         "method may get back what this one did not.</p>",
+        "<h2>What was read</h2>", read(images),
         "<h2>What came back</h2>", pictures(cases[0]),
         "<h2>In numbers</h2>", numbers(rows), curve(rows),
         "<h2>Are identities found?</h2>", people(rows),
@@ -154,12 +157,18 @@ def audited(plan: dict, images: dict) -> str:
     sizes = " to ".join(dict.fromkeys(f"{wide} x {tall}" for wide, tall in images["sizes"]))
     weights = ", ".join(map(str, plan["weights"])) if plan["weights"] else "equal"
     facts = [f"{images['audited']} images of {images['identities']} identities, none among those learned from",
-             f"images of {sizes} pixels, cropped to the middle and used at "
+             f"images of {sizes} pixels, made square by {plan['fit']} and used at "
              f"{images['used'][0]} x {images['used'][1]}",
              f"groups {NAMES[plan['groups']]}, weights {weights}, published as {plan['published']}"]
-    if images["broken"]:
-        facts.append(f"left out, because they can't be read: {images['broken']}")
     return "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
+
+
+def read(images: dict) -> str:
+    """The fate of every file: warnings in plain sight, all else behind a click."""
+    warned = [words for name, words in images["read"].items() if name.startswith("warning")]
+    rows = [[name, words] for name, words in images["read"].items() if not name.startswith("warning")]
+    warnings = "".join(f"<p><strong>Warning:</strong> {escape(words)}.</p>" for words in warned)
+    return f"{warnings}<details open><summary>Every file and its fate</summary>{table(['', ''], rows)}</details>"
 
 
 def limits(images: dict, rows: list[dict]) -> str:

@@ -3,8 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from hashlib import sha256
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,18 @@ from torch import Tensor
 
 from ..evaluation.averaging import Averaging
 from ..evaluation.rows import stamp_of
+from ..imagesets.copies import stand_in
+from ..imagesets.inspection import FLAT, flat
 from ..imagesets.named import SETS
 from ..imagesets.opening import ImageSet, open_images
 from ..networks import load_network, manifest
-from ..support.files import list_names, write_atomically
+from ..support.files import write_atomically
 from .attacker import Attacker, attack_with, find_attackers, note
 from .measure import attack_averages
 from .people import choose_recogniser, find_people
 from .plan import Plan
 from .report import page
-from .verdict import VERDICTS, judge
+from .verdict import VERDICTS, headline, judge
 
 FEWEST = 20  # images that an attacker can learn from
 
@@ -34,6 +35,8 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
     holds anything; then, and in all processes but the first, None comes back.  Raises ValueError or OSError.
     """
     audited, learnt = open_both(plan)
+    for warning in audited.inspection.warnings:
+        note(f"warning: {warning}")
     out.mkdir(parents=True, exist_ok=True)
     plan, attackers = find_attackers(plan, learnt, out, stops if stops is not None else [])
     if attackers is None:
@@ -49,7 +52,8 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
         cases.append(case)
     worst = min(results, key=lambda row: list(VERDICTS).index(row["level"]))  # of all K
     found = {
-        "verdict": {"level": worst["level"], "sentence": worst["sentence"]}, "plan": asdict(plan),
+        "verdict": {"level": worst["level"], "sentence": worst["sentence"], "headline": headline(results)},
+        "plan": asdict(plan),
         "images": describe_images(audited, plan), "attacker": describe_attacker(plan, learnt, attackers[0]),
         "results": results, "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
@@ -61,18 +65,19 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
 
 def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
     """The audited images, and those that the attacker learns from, if there is a training; none is in both."""
-    size, channels = plan.size or 64, None
+    size, channels, own = plan.size or 64, None, {"identity": plan.identity, "fit": plan.fit}
     if plan.given:
         network = load_network(plan.attacker)
         size, channels = plan.size or (network.size or (64,))[0], network.channels
         split = "test" if plan.data in SETS else "all"  # the networks of the package know the training splits
-        audited, learnt = open_images(plan.data, split, size, channels), None
+        audited, learnt = open_images(plan.data, split, size, channels, **own), None
     elif plan.attacker and not plan.alone:
-        audited = open_images(plan.data, "all", size)
-        learnt = open_images(plan.attacker, "all", size, audited.shape[1])
+        audited = open_images(plan.data, "all", size, **own)
+        learnt = open_images(plan.attacker, "all", size, audited.shape[1], fit=plan.fit)
         audited = without(audited, learnt)
     else:
-        audited, learnt = (open_images(plan.data, split, size) for split in ("test", "train"))
+        audited, learnt = (open_images(plan.data, split, size, **own) for split in ("test", "train"))
+    check_inspection(audited, plan)
     fewest = max(plan.k) + 1
     if len(audited) < fewest:
         raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
@@ -88,11 +93,21 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
     return audited, learnt
 
 
+def check_inspection(audited: ImageSet, plan: Plan) -> None:
+    """ValueError for what would make the verdict worthless: near-black images, too few identities to average."""
+    found = audited.inspection
+    if found.contrast < FLAT:
+        raise ValueError(f"data {plan.data!r}: {flat(found.contrast)}")
+    several = len(np.unique(audited.apart))
+    if len(audited) and several < max(plan.k):
+        raise ValueError(f"data {plan.data!r} leave {several} identities to be audited, of {found.identities} "
+                         f"({found.identities_how}); averages of {max(plan.k)} need as many. Look with coldavg data; "
+                         "say --identity, or add identities")
+
+
 def without(images: ImageSet, others: ImageSet) -> ImageSet:
-    """`images` less those whose very pixels stand in `others`."""
-    known = {sha256(others.pixels[row].tobytes()).digest() for row in others.rows}
-    kept = np.array([sha256(images.pixels[row].tobytes()).digest() not in known for row in images.rows], dtype=bool)
-    return replace(images, rows=images.rows[kept], identities=images.identities[kept])
+    """`images` less those of which `others` hold a copy or near-copy."""
+    return images.only(~stand_in(images.pixels, images.rows, others.pixels, others.rows))
 
 
 def ask_for_people(averaging: Averaging, attack: Callable[[Tensor], Tensor], audited: ImageSet,
@@ -116,7 +131,7 @@ def describe_images(images: ImageSet, plan: Plan) -> dict:
     return {"source": Path(plan.data).name, "sha256": images.sha256, "audited": len(images),
             "identities": len(np.unique(images.identities)), "sizes": images.sizes, "used": [width, height],
             "channels": channels, "reduced": max(images.sizes[1]) > max(width, height),
-            "broken": list_names(images.broken) if images.broken else ""}
+            "read": images.inspection.lines(), "inspection": images.inspection.as_json()}
 
 
 def describe_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) -> dict:

@@ -2,6 +2,7 @@
 
 SAME = 0.95  # SSIM of an average to one of its images from which on it hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
+WIDE = 40.0  # % that an interval may span which says "nothing": beyond, there is too little to say
 PEOPLE = (5.0, 2.0)  # rank 1 in %, and as a multiple of chance, whose low end makes a risk high
 
 VERDICTS = {  # the worst first
@@ -9,6 +10,7 @@ VERDICTS = {  # the worst first
     "high": "High risk: the attack gets images back",
     "some": "Some risk: the attack gets part of the images back",
     "unclear": "Unclear: the two measures of what came back disagree; train longer, or attack more averages",
+    "few": "Too few averages to say: the intervals hold both nothing and high risk; audit more images",
     "none": "This attack got nothing back that the averages do not show already",
 }
 
@@ -29,6 +31,8 @@ def judge(row: dict, steps: int | None = None) -> tuple[str, str]:
     else:
         passed = (low >= SOME[0]) + (nearer > SOME[1])
         level = ("none", "unclear", "some")[passed]
+        if level != "some" and high >= HIGH[0] and row["success_interval"][1] > HIGH[1]:
+            level = "few"
         opening = VERDICTS[level]
     least, most = row["success_interval"]
     effort = f", {steps} steps of training" if steps else ""
@@ -42,3 +46,31 @@ def judge(row: dict, steps: int | None = None) -> tuple[str, str]:
         sentence += (f" In {where} {people[seen]:.0f} % of the identities ({low:.0f} to {high:.0f}) are found at once; "
                      f"chance is {people['chance']:.1f} %.")
     return level, sentence
+
+
+def headline(rows: list[dict]) -> list[str]:
+    """What matters most, of the worst number of images in an average each: pictures, people, an archive."""
+    picture = max(rows, key=lambda row: row["success_interval"][0])
+    least, most = picture["success_interval"]
+    said = [f"Pictures got back: {picture['success']:.0f} % of the recovered images ({least:.0f} to {most:.0f}) are "
+            f"more like the truth than the average is{too_few(least, most, HIGH[1])}."]
+    asked = [(row["people"], name) for row in rows if row["people"] for name in ("average", "recovered")]
+    if asked:
+        people, name = max(asked, key=lambda each: each[0][f"{each[1]}_interval"][0])
+        low, high = people[f"{name}_interval"]
+        where = "the averages themselves" if name == "average" else "the recovered images"
+        needed = max(PEOPLE[0], PEOPLE[1] * people["chance"])
+        said.append(f"People found: {people[name]:.0f} % ({low:.0f} to {high:.0f}) at once in {where}, chance is "
+                    f"{people['chance']:.1f} %{too_few(low, high, needed)}.")
+    else:
+        said.append(f"People found: not asked, for {rows[0]['people_why']}.")
+    archive = max(rows, key=lambda row: row["found_interval"][0])
+    low, high = archive["found_interval"]
+    said.append(f"Images found by whoever holds an archive with them in it: {archive['found']:.0f} % ({low:.0f} to "
+                f"{high:.0f}), without any network{too_few(low, high, 50)}.")
+    return said
+
+
+def too_few(low: float, high: float, needed: float) -> str:
+    """A remark where an interval holds both what is a danger and what is none, and is wide."""
+    return ": too few to say" if low < needed <= high and high - low > WIDE else ""

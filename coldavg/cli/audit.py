@@ -8,6 +8,7 @@ from ..audit import Plan, run_audit
 from ..imagesets.named import SETS
 from ..publishing import TREATMENTS
 from . import numbers
+from .data import add_reading_options
 from .stopping import after_the_step
 
 
@@ -17,9 +18,10 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--k", type=numbers(int), default=(2,), help="images in an average; several numbers, as 2,3,4")
     p.add_argument("--weights", type=numbers(float), help="mixing weights, as 0.6,0.4 (default: equal)")
     p.add_argument("--groups", default="random", help="random, or nearest: the most alike images")
-    p.add_argument("--published", default="png", help=f"png, float, {', '.join(f'{name}-X' for name in TREATMENTS)}; "
-                                                      "several with + between them")
+    words = ", ".join(each.word for each in TREATMENTS.values() if each.name != "png")
+    p.add_argument("--published", default="png", help=f"png, float, {words}; several with + between them")
     p.add_argument("--size", type=int, help="the side to which images are reduced (default: 64, or the network's)")
+    add_reading_options(p)
     p.add_argument("--attacker", default="", help="a network by name or file; or another folder of similar images to "
                                                   "train on; or averages: trained on averages of a part of the "
                                                   "images, and on no image (default: trained on a part of the images)")
@@ -42,4 +44,5 @@ def run(options: argparse.Namespace) -> None:
         print(f"{options.out}: stopped; start the same command again to go on")
         raise KeyboardInterrupt
     if found is not None:
-        print(f"{found['verdict']['sentence']}\nThe report: {options.out / 'report.html'}")
+        print(found["verdict"]["sentence"], *found["verdict"]["headline"], f"The report: {options.out / 'report.html'}",
+              sep="\n")

@@ -48,17 +48,17 @@ class Averaging:
     def draw(self, images: ImageSet, count: int, seed: int = 0) -> Tensor:
         """Which images go into each average: (N, K) indices into `images`, N <= count, nobody twice in one.
 
-        Random groups: N seeded images stand first, one in each average; an image may be in others too, as a
-        partner.  Nearest: no image is in two.  ValueError if there are too few images or identities.
+        Nor are two near-copies.  Random groups: N seeded images stand first, one in each average; an image may be in
+        others too, as a partner.  Nearest: no image is in two.  ValueError if there are too few images or identities.
         """
-        people = len(np.unique(images.identities))
+        people = len(np.unique(images.apart))
         if people < self.k:
             raise ValueError(f"k = {self.k} images of different identities are averaged, got {people} identities; "
                              "add images, or choose a smaller k")
         if self.groups == "random":
-            return draw_tuples(len(images), self.k, min(count, len(images)), seed, images.identities)
+            return draw_tuples(len(images), self.k, min(count, len(images)), seed, images.apart)
         features = thumbnails(images, np.arange(len(images)))
-        return torch.from_numpy(alike_tuples(features, self.k, count, images.identities, seed))
+        return torch.from_numpy(alike_tuples(features, self.k, count, images.apart, seed))
 
     def publish(self, tuples: Tensor, seed: int = 0) -> Tensor:
         """The averages (N, C, H, W) of tuples (N, K, C, H, W); the random numbers are the publisher's own."""
@@ -66,7 +66,7 @@ class Averaging:
 
     def as_published(self, candidates: Tensor) -> Tensor:
         """What of candidate images (M, C, H, W) reaches the published picture: what is linear is done to each."""
-        linear = all(each.name in ("blur", "small") for each, _ in parse_form(self.published))
+        linear = all(each.name in ("blur", "small", "resized") for each, _ in parse_form(self.published))
         return publish(candidates, self.published) if linear else candidates
 
 

@@ -1,9 +1,12 @@
 """Image sets: those that have a name, and folders or archives of one's own; how they are read, split, and grouped.
 
-    named     the sets that have a name, where they lie, how they are fetched
-    reading   files in a folder, zip or tar; one picture as 8-bit pixels
-    decoding  all of them into one array in the cache
-    opening   an ImageSet, and its splits           tuples    which images go together
+    finding     what is there: every file of a folder, zip or tar, with its fate
+    reading     one file as pictures, with arrays (NumPy) and scans (DICOM, NIfTI); pictures: how one becomes a square
+    scales      one scale for the whole set         copies      copies and near-copies
+    identities  who is in each picture              inspection  the honest list of all this
+    decoding    all pictures into one array         caching     in the cache
+    named       the sets that have a name           opening     an ImageSet, and its splits
+    tuples      which images go together
 """
 
 from .named import SETS

@@ -2,116 +2,178 @@
 
 import json
 import math
-import re
-import time
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
 
 from ..support.files import replacing
-from .reading import ENDINGS, decode, entries
+from .copies import join_copies, look_of
+from .finding import Found, Listing, find_files
+from .pictures import Fit, NotRead, Picture
+from .reading import explain, read_pictures
+from .scales import settle_scale
 
 LARGEST = 2**28  # bytes of one file; with Pillow's limit of 89 million pixels it bounds the memory
-STALE = 3600  # seconds after which a temporary file that nobody writes to belongs to nobody
 
 
-def decode_all(source: Path, file: Path, size: int, channels: int, inside: str = "",
-               identity: str | None = None) -> None:
-    """Decode the pictures of `source` into `file`, an .npy of (N, size, size, channels) uint8, sorted by name.
+def decode_all(listing: Listing, file: Path, fit: Fit, inside: str = "", near: bool = True) -> None:
+    """Decode the pictures of a listing into `file`, an .npy of (N, size, size, channels) uint8.
 
-    `inside` as in `entries`, `identity` as in `number_identities`.  Beside `file`, ending in .json, lies what
-    `describe` says.  Both appear when all is done, or not at all.  The memory needed does not grow with
+    Rows are in the order of the names; the further pictures of a file that holds several come after all of them.
+    `inside` as in `find_files`; with `near`, near-copies are looked for.  Beside `file`, ending in .json, lies what
+    `Decoding.describe` says.  Both appear when all is done, or not at all.  The memory needed does not grow with
     the pixels.  Raises ValueError if no picture can be read, OSError if `file` can't be written.
     """
-    names = sorted({name for name, _, _ in entries(source, inside)})
-    if not names:
-        raise ValueError(f"{str(source)!r} holds no picture, that is no file that ends in {', '.join(sorted(ENDINGS))}")
-    rows = {name: row for row, name in enumerate(names)}
-    facts: list[Facts | None] = [None] * len(names)
-    with replacing(file) as part, part.open("wb") as out:  # a full disk raises here; it would kill a mapped write
-        shape = (len(names), size, size, channels)
-        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        start, length = out.tell(), math.prod(shape[1:])
-        bar = tqdm(entries(source, inside), "decoding", len(names), unit=" pictures", delay=2, disable=None)
-        for name, weight, read in bar:
-            row = rows.get(name)
-            if row is None:  # new in the folder since it was listed
-                continue
-            try:
-                if weight > LARGEST:
-                    raise ValueError(f"it has {weight} bytes, at most {LARGEST}")
-                content = read()
-                pixels, original = decode(content, size, channels)
-            except Exception:  # a hostile file can raise anything in a decoder; `describe` counts it
-                continue
-            grey = bool((pixels == pixels[..., :1]).all())
-            facts[row] = Facts(sha256(content).digest(), sha256(pixels).digest(), original, grey)
-            out.seek(start + row * length)
-            out.write(pixels)
-        out.truncate(start + len(names) * length)
-        if not any(facts):
-            raise ValueError(f"none of the {len(names)} pictures in {str(source)!r} can be read; name another")
-        known = describe(names, number_identities(names if source.is_dir() else without_top(names), identity), facts)
+    rows = {name: row for row, name in enumerate(listing.pictures)}
+    with replacing(file) as part:
+        with part.open("wb") as out, tempfile.TemporaryFile(dir=file.parent) as deep:
+            done = Decoding(listing.pictures, fit, out, deep)  # a full disk raises here; it would kill a mapped write
+            for found in tqdm(find_files(listing.source, inside), "decoding", listing.files, unit=" files", delay=2,
+                              disable=None):
+                if not found.why and found.name in rows:  # else new in the folder since it was listed
+                    done.read(found, rows.pop(found.name))
+            done.finish()
+        if not any(done.pixels):
+            reasons = "; ".join(f"{len(names)} {why}" for (why, _), names in done.unread.items())
+            raise ValueError(f"none of the {len(listing.pictures)} pictures in {str(listing.source)!r} can be read "
+                             f"({reasons}); name another")
+        known = done.describe(np.load(part, mmap_mode="r"), near)
         with replacing(file.with_suffix(".json")) as half:
             half.write_text(json.dumps(known))
 
 
-class Facts(NamedTuple):
-    """What is kept of a decoded picture: hashes of its file and its pixels, how large it was, whether it is grey."""
+class Decoding:
+    """The pictures while they are decoded, row by row: their pixels in the file `out`, all else in lists.
 
-    content: bytes
-    pixels: bytes
-    size: tuple[int, int]
-    grey: bool
-
-
-def describe(names: list[str], identities: list[int], facts: list[Facts | None]) -> dict:
-    """What is known of decoded pictures, to be kept beside them; the names only of those that can't be read.
-
-    "identities" (`number_identities`); "first": for each row the first row of the same pixels, -1 if it can't be
-    read; "broken": the names of these; "sizes": the smallest and the largest picture, (W, H); "grey": whether
-    all are; "sha256" of all names and contents.
+    `names` of the files, sorted; `deep` is a file for values whose scale is settled when all are read.
     """
-    seen: dict[bytes, int] = {}
-    readable = [each for each in facts if each]
-    sizes = sorted({each.size for each in readable}, key=math.prod)
-    whole = sha256()
-    for name, each in zip(names, facts):
-        whole.update(sha256(name.encode(errors="surrogateescape")).digest() + (each.content if each else b""))
-    return {
-        "identities": identities,
-        "first": [seen.setdefault(each.pixels, row) if each else -1 for row, each in enumerate(facts)],
-        "broken": [name for name, each in zip(names, facts) if not each],
-        "sizes": [sizes[0], sizes[-1]], "grey": all(each.grey for each in readable), "sha256": whole.hexdigest(),
-    }
 
+    def __init__(self, names: tuple[str, ...], fit: Fit, out: BinaryIO, deep: BinaryIO):
+        self.names, self.fit, self.out, self.deep = names, fit, out, deep
+        self.files = list(range(len(names)))  # of each row
+        self.contents = [b""] * len(names)  # hashes of the files
+        self.pixels: list[bytes] = [b""] * len(names)  # hashes of each row, like all that follows
+        self.labels: list[tuple | None] = [None] * len(names)
+        self.looks, self.contrasts = [0] * len(names), [0.0] * len(names)
+        self.waiting: list[tuple[int, str]] = []  # rows in `deep`, and the kind of their scale
+        self.ranges: dict[str, tuple[float, float]] = {}  # of each kind
+        self.unread: dict[tuple[str, bool], list[str]] = {}  # names by reason, and whether they are broken
+        self.counts = {name: Counter() for name in ("formats", "channels", "bits", "notes")}
+        self.sizes: dict[tuple[int, int], None] = {}  # in order
+        self.kept, self.frames, self.grey = [], [], True
+        self.write_header()
 
-def numbered_copy(source: Path, file: Path, size: int, count: int, inside: str, identity: str) -> None:
-    """Copy the pictures of `source` into a zip, `file`, as person/picture.ppm: numbers in place of names.
+    def write_header(self) -> None:
+        """The head of the .npy file, of the same length for any number of rows."""
+        self.out.seek(0)
+        shape = (len(self.files), self.fit.size, self.fit.size, self.fit.channels)
+        np.lib.format.write_array_header_1_0(self.out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        self.start = self.out.tell()
 
-    Raises ValueError, with no name in it, if they are not `count` pictures of `size` x `size`.
-    """
-    names = sorted({name for name, _, _ in entries(source, inside)})
-    if len(names) != count:
-        raise ValueError(f"{str(source)!r} holds {len(names)} pictures, not {count}; delete it, and fetch it again")
-    people = number_identities(names, identity)
-    copies = {name: f"{person:04d}/{i:05d}.ppm" for i, (name, person) in enumerate(zip(names, people))}
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, _, read in entries(source, inside):
-            try:
-                pixels, original = decode(read(), size, 3)
-            except Exception:  # as above; its words may hold a name
-                original = None
-            if original != (size, size):
-                raise ValueError(f"{str(source)!r} holds a picture that is broken or not {size} x {size}; "
-                                 "delete it, and fetch it again")
-            archive.writestr(zipfile.ZipInfo(copies[name]), b"P6 %d %d 255\n" % original + pixels.tobytes())
+    def read(self, found: Found, row: int) -> None:
+        """Read the pictures of a file: the first into `row`, further ones into new rows."""
+        several = 0
+        try:
+            if found.size > LARGEST:
+                raise NotRead(f"larger than {LARGEST >> 20} MB")
+            content = found.read()
+        except Exception as error:  # of a network disk, or a hostile archive
+            return self.pass_over(found.name, error, several)
+        try:
+            for picture in read_pictures(content, found.name, self.fit):
+                self.enter(picture, row if several == 0 else self.new_row(row))
+                several += 1
+            if several == 0:
+                raise NotRead("nothing but one shade", broken=False)
+            self.contents[row] = sha256(content).digest()
+        except Exception as error:  # a hostile file can raise anything in a decoder
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk
+            self.pass_over(found.name, error, several)
+
+    def pass_over(self, name: str, error: Exception, several: int) -> None:
+        """Note why a file is not read, or not to its end."""
+        why = explain(error)
+        key = (f"{why}{' (its first pictures are read)' if several else ''}", why.broken)
+        self.unread.setdefault(key, []).append(name)
+
+    def new_row(self, row: int) -> int:
+        """One row more, for the file of `row`."""
+        for column, empty in ((self.files, self.files[row]), (self.pixels, b""), (self.labels, None), (self.looks, 0),
+                              (self.contrasts, 0.0)):
+            column.append(empty)
+        return len(self.files) - 1
+
+    def enter(self, picture: Picture, row: int) -> None:
+        """Keep a picture, and what is known of it."""
+        self.labels[row] = picture.label
+        self.counts["formats"][picture.kind] += 1
+        self.counts["channels"]["colour" if picture.colour else "grey"] += 1
+        self.counts["bits"][str(picture.bits)] += 1
+        self.counts["notes"].update([picture.note] if picture.note else [])
+        self.sizes[picture.size] = None
+        self.kept.append(picture.kept())
+        self.frames += [picture.frames] if picture.frames > 1 and row < len(self.names) else []
+        kind = picture.scale or "8 bits"
+        low, high = self.ranges.get(kind, picture.levels)
+        self.ranges[kind] = (min(low, picture.levels[0]), max(high, picture.levels[1]))
+        if picture.scale:
+            self.waiting.append((row, picture.scale))
+            self.deep.write(picture.values.tobytes())
+        else:
+            self.keep(picture.values, row)
+
+    def keep(self, values: np.ndarray, row: int) -> None:
+        """Write the pixels (size, size, channels) uint8 of a row."""
+        self.pixels[row], self.looks[row] = sha256(values).digest(), look_of(values)
+        self.contrasts[row] = round(float(values.std()), 2)
+        self.grey = self.grey and bool((values == values[..., :1]).all())
+        self.out.seek(self.start + row * values.size)
+        self.out.write(values)
+
+    def finish(self) -> None:
+        """Bring what waits onto one scale for the whole set, and end the file."""
+        shape = (self.fit.size, self.fit.size, self.fit.channels)
+        scales = {kind: settle_scale(kind, *self.ranges[kind]) for _, kind in self.waiting}
+        self.deep.seek(0)
+        for row, kind in self.waiting:
+            values = np.frombuffer(self.deep.read(4 * math.prod(shape)), np.float32).reshape(shape)
+            self.keep(scales[kind].apply(values), row)
+        self.said = {kind: scale.said for kind, scale in sorted(scales.items())}
+        self.write_header()
+        self.out.truncate(self.start + len(self.files) * math.prod(shape))
+
+    def describe(self, pixels: np.ndarray, near: bool) -> dict:
+        """What is known of the decoded pictures, to be kept beside them; the names only of those that are not read.
+
+        "files": of each row the number of its file; "first": the first row of the same pixels, -1 if it can't be
+        read; "near": the first row of the same picture, near-copies too; "labels": what the files say of who it
+        is, as kinds and numbers; "unread": [reason, whether broken, names]; "sizes": the smallest and the largest
+        picture, (W, H); "grey": whether all are; "sha256" of all names and contents; the rest is for `Inspection`.
+        """
+        seen: dict[bytes, int] = {}
+        first = [seen.setdefault(hashed, row) if hashed else -1 for row, hashed in enumerate(self.pixels)]
+        numbers = {label: i for i, label in enumerate(sorted({label for label in self.labels if label}, key=repr))}
+        sizes, whole = sorted(self.sizes, key=math.prod), sha256()
+        for name, content in zip(self.names, self.contents):
+            whole.update(sha256(name.encode(errors="surrogateescape")).digest() + content)
+        joined = join_copies(np.array(first), np.array(self.looks, np.uint64), pixels) if near else np.array(first)
+        contrasts = [contrast for contrast, hashed in zip(self.contrasts, self.pixels) if hashed]
+        return {
+            "files": self.files, "first": first, "near": joined.tolist(),
+            "labels": [label and [label[0], numbers[label]] for label in self.labels],
+            "unread": [[why, broken, names] for (why, broken), names in sorted(self.unread.items())],
+            "sizes": [sizes[0], sizes[-1]], "grey": self.grey, "sha256": whole.hexdigest(),
+            "counts": {name: dict(count.most_common()) for name, count in self.counts.items()},
+            "levels": self.ranges.get("8 bits"), "scales": self.said, "frames": self.frames,
+            "kept": [round(float(value), 4) for value in (np.mean(self.kept), np.min(self.kept))],
+            "contrast": round(float(np.median(contrasts)), 2),
+        }
 
 
 def read_decoded(file: Path) -> tuple[np.memmap, dict]:
@@ -121,45 +183,3 @@ def read_decoded(file: Path) -> tuple[np.memmap, dict]:
     if len(facts["first"]) != len(pixels):
         raise ValueError("the two files do not belong together")
     return pixels, facts
-
-
-def number_identities(names: list[str], identity: str | None) -> list[int]:
-    """The identity of each name: a number from 0, in the order of the sorted identities.
-
-    `identity` is a regular expression; matched at the start of a name, its group 1 is the identity.  A name
-    that does not match, and every one if it is None, is an identity of its own.
-    """
-    found = [re.match(identity, name) if identity else None for name in names]
-    labels = [match[1] if match else name for match, name in zip(found, names)]
-    number = {label: i for i, label in enumerate(sorted(set(labels)))}
-    return [number[label] for label in labels]
-
-
-def without_top(names: list[str]) -> list[str]:
-    """The names without the folder that all of them lie in, if there is one."""
-    top = names[0].partition("/")[0] + "/"
-    return [name[len(top):] for name in names] if all(name.startswith(top) for name in names) else names
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left half-written in `folder`."""
-    for half in folder.glob(".*.part"):
-        try:
-            if time.time() - half.stat().st_mtime > STALE:
-                half.unlink()
-        except OSError:  # another process was faster
-            continue
-
-
-@contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Make the cache `folder`, tidy it, and say in one line if it can't be written or is full."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder)
-        yield
-    except OSError as error:
-        if error.errno is None:  # told already
-            raise
-        raise OSError(f"the cache folder {str(folder)!r} can't be written ({error.strerror}); make room there, or set "
-                      "COLDAVG_CACHE to another folder") from None

@@ -13,8 +13,9 @@ import pooch
 from tqdm import tqdm
 
 from ..support.files import fingerprint, replacing
-from .decoding import numbered_copy, writable
-from .reading import entries
+from .caching import numbered_copy, writable
+from .finding import Listing, list_files
+from .identities import by_pattern
 
 BUNDLED = Path(__file__).parent / "digits.npz"
 SPLITS = ("train", "test", "all")
@@ -26,7 +27,7 @@ class NamedSet:
     """What is known of an image set that has a name.
 
     `hash` is of the public file, as pooch writes it, or there are a `count` of pictures to be compared; `inside` is the
-    folder in there, `identity` the person in a file's name (see `decoding.number_identities`), None where images
+    folder in there, `identity` the person in a file's name (see `identities.by_pattern`), None where images
     are split one by one.  `flips`: mirrored images may be drawn in training.
     """
 
@@ -138,7 +139,8 @@ def download(known: NamedSet) -> Path:
         return file
     copy = file.with_name(known.cached)
     with writable(file.parent), replacing(copy) as half:
-        numbered_copy(file, half, known.size, known.count, known.inside, known.identity)
+        people = by_pattern(list_files(file, known.inside).pictures, known.identity)
+        numbered_copy(file, half, known.size, known.count, known.inside, people)
     file.unlink()
     return copy
 
@@ -173,9 +175,8 @@ def check_hash(known: NamedSet, file: Path, remedy: str = "delete it") -> None:
         raise ValueError(f"the file {known.file} for {known.name!r} is not what it was: its hash differs; {remedy}")
 
 
-def source_key(source: Path) -> str:
+def source_key(source: Path, listing: Listing) -> str:
     """What tells one content of a source from another: the SHA-256 of a file; of a folder names, sizes, times."""
     if source.is_dir():
-        listing = sorted((name, size, (source / name).stat().st_mtime_ns) for name, size, _ in entries(source))
-        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([listing.pictures, listing.stamp]).encode()).hexdigest()
     return fingerprint(source)

@@ -1,93 +1,127 @@
-"""Reading pictures: those in a folder, zip or tar file, one after another, and each as 8-bit pixels."""
+"""Reading pictures: one file as one picture, or as several."""
 
 import gzip
 import io
-import os
-import tarfile
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")  # none of Pillow's that starts programs
-ENDINGS = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+from . import scans
+from .arrays import read_arrays
+from .finding import FORMATS, HEAD, kind_by_content, kind_by_name
+from .pictures import Fit, NotRead, Picture, from_levels, to_square
 
 
-def entries(source: Path, inside: str = "") -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    """Every picture in a folder, zip or tar file: its name in there, its size in bytes, a function that reads it.
+def read_pictures(content: bytes, name: str, fit: Fit) -> Iterator[Picture]:
+    """The pictures of a file: one, or of a scan or an array each slice or image.
 
-    With `inside`, "folder/": those with that folder in their names, without what stands before its end.  A
-    picture is known by its ending; hidden names, those that lead out of the archive, and links in a tar are
-    passed over.  Nothing is extracted.  Of a tar, read each one before the next is asked for.  Raises
-    ValueError if the file can't be read as any of these.
+    Raises NotRead, or whatever a library does.
+
+    A multi-frame GIF, TIFF or PNG gives its first frame.
     """
-    for name, size, read in everything(source):
-        path = PurePosixPath(name)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-        chosen = f"/{path}".partition(f"/{inside}")[2]
-        if chosen and path.suffix.lower() in ENDINGS and not hidden:
-            yield chosen, size, read
+    if not content:
+        raise NotRead("empty")
+    kind = kind_by_content(content[:HEAD]) or kind_by_name(name)
+    if kind == "NumPy" or content[:2] == b"PK":
+        yield from read_arrays(content, fit)
+    elif kind in ("DICOM", "NIfTI"):
+        yield from (scans.read_dicom if kind == "DICOM" else scans.read_nifti)(content, fit)
+    else:
+        yield decode(content, fit)
 
 
-def everything(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    """All files in a folder, zip or tar file, as `entries` gives them."""
-    if source.is_dir():
-        for folder, _, files in os.walk(source):
-            for path in (Path(folder, file) for file in files):
-                if path.is_file():  # no pipe, no link to nowhere
-                    yield path.relative_to(source).as_posix(), path.stat().st_size, path.read_bytes
-        return
-    try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                for info in archive.infolist():
-                    yield info.filename, info.file_size, partial(archive.read, info)
-        else:
-            with tarfile.open(source, "r|*") as archive:  # a stream, as one can't seek in a gzipped file
-                for member in archive:
-                    if member.isfile():
-                        yield member.name, member.size, archive.extractfile(member).read
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(f"{str(source)!r} is no whole zip or tar ({error}); name a folder or zip") from None
+def decode(content: bytes, fit: Fit) -> Picture:
+    """A picture that Pillow reads, turned as its EXIF data say and resized by Lanczos' filter.
 
-
-def decode(content: bytes, size: int, channels: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """The middle square of a picture, (size, size, channels) uint8, and how large the picture was, (W, H).
-
-    It is turned as its EXIF data say and resized by Lanczos' filter, which averages what it drops.  16-bit
-    grey becomes 8-bit, what is transparent shows white, palettes and CMYK become RGB; of many frames it is
-    the first.  With one channel: luminance (ITU-R 601-2).  Raises whatever Pillow does.
+    Grey of more than 8 bits stays as it is, what is transparent shows white, palettes and CMYK become RGB; of many
+    frames it is the first.  With one channel: luminance (ITU-R 601-2).  Raises NotRead or whatever Pillow does.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            original = picture.size
-            picture.draft(None, (3 * size, 3 * size))  # a huge JPEG is decoded at a fraction of its size
-            plain = in_8_bits(ImageOps.exif_transpose(picture))
-    plain = plain.convert("L") if channels == 1 else plain
-    fitted = ImageOps.fit(plain, (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).reshape(size, size, channels), original
+        with open_picture(content) as picture:
+            original, kind, frames = picture.size, picture.format, getattr(picture, "n_frames", 1)
+            deep = any(";16" in str(tile[3]) for tile in picture.tile)
+            picture.draft(None, (3 * fit.size, 3 * fit.size))  # a huge JPEG is decoded at a fraction of its size
+            upright = ImageOps.exif_transpose(picture)
+    if upright.mode[0] in "IF":
+        return from_levels(np.asarray(upright), kind, fit, original, frames=frames)
+    plain, note = in_8_bits(upright)
+    colour = upright.mode not in ("1", "L", "LA", "La")
+    if deep:
+        note = "colour of 16 bits, of which the upper 8 are used"
+    levels = [end for band in plain.getextrema() for end in band]
+    plain = plain.convert("L") if fit.channels == 1 else plain
+    values = np.asarray(to_square(plain, fit)).reshape(fit.size, fit.size, fit.channels)
+    return Picture(values, kind, original, colour, 1 if upright.mode == "1" else 16 if deep else 8,
+                   (min(levels), max(levels)), frames=frames, note=note)
 
 
-def in_8_bits(picture: Image.Image) -> Image.Image:
-    """Any picture as RGB."""
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture).astype(np.int64)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError("its grey levels do not fit into 16 bits")
-        picture = Image.fromarray(((deep + 128) // 257).astype(np.uint8))  # to the nearest, 65535 to 255
-    if picture.mode == "F":
-        raise ValueError("its grey levels are floating-point numbers, of no known range")
+def open_picture(content: bytes) -> Image.Image:
+    """A picture, not yet decoded; NotRead if it is none that is known."""
+    kind = kind_by_content(content[:HEAD])
+    if kind == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise NotRead("HEIC, which needs: pip install 'coldavg[heic]'", broken=False) from None
+        pillow_heif.register_heif_opener(thumbnails=False)
+    try:
+        return Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name != "HEIF" or kind == "HEIF"])
+    except UnidentifiedImageError:
+        bands = count_bands(content) if kind == "TIFF" else 0
+        raise NotRead(f"a TIFF of {bands} bands, of which it is not known what they show" if bands > 4 else
+                      "a TIFF of values that are not read" if bands else "not the picture that its name says") from None
+
+
+def count_bands(content: bytes) -> int:
+    """The bands of a TIFF file, by its directory; 0 if that can't be read."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        return int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
+    except Exception:  # it is not read anyway
+        return 0
+
+
+def in_8_bits(picture: Image.Image) -> tuple[Image.Image, str]:
+    """Any picture of 8 bits as RGB, and what was left out: a band that is marked as opacity, but is none."""
+    note = ""
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
+        if is_opacity(picture):
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        else:
+            note = "a band that is marked as opacity, but is none, left out"
+    try:
+        return picture.convert("RGB"), note
+    except ValueError:
+        raise NotRead(f"a colour model that is not known ({picture.mode})") from None
+
+
+def is_opacity(picture: Image.Image) -> bool:
+    """Whether the fourth band of an RGBA picture is opacity: of a further measurement most values lie in between."""
+    counts = np.array(picture.getchannel("A").histogram())
+    if counts[0] == counts.sum():  # nothing would be left of a picture that shows something
+        return all(low == high for low, high in picture.getextrema()[:3])
+    between = counts[1:255]
+    return not (between.sum() > counts.sum() / 2 and np.count_nonzero(between) > 32)
+
+
+def explain(error: Exception) -> NotRead:
+    """Any error of a library as NotRead: one reason for each kind, and none of its own lines."""
+    if isinstance(error, NotRead):
+        return error
+    if isinstance(error, PermissionError):
+        return NotRead("no right to read it")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
+        return NotRead("more pixels than are read")
+    return NotRead("cut short or damaged")
 
 
 def read_idx(file: Path) -> np.ndarray:
