@@ -77,8 +77,8 @@ def broken(path):
     path.write_bytes(path.read_bytes()[:-300])
 
 
-def sixteen_bits(path):
-    Image.fromarray(np.zeros((28, 28), np.uint16)).save(path)
+def sixteen_bits(path, level):
+    Image.fromarray(np.full((28, 28), level, np.uint16)).save(path)
 
 
 def colourful(path):
@@ -93,10 +93,12 @@ PICTURES = {
     "empty": (lambda path: path.write_bytes(b""), "is not a picture"),
     "very wide": (lambda path: picture(path, size=(50_000, 2)), "50000 x 2 pixels, at most 9000"),
     "of another size": (lambda path: picture(path, size=(64, 64)), "pass --resize"),
-    "16 bits": (sixteen_bits, "mode I;16"),
-    "palette": (lambda path: picture(path, "P"), "mode P"),
-    "alpha": (lambda path: picture(path, "RGBA"), "mode RGBA"),
-    "grey and alpha": (lambda path: picture(path, "LA"), "mode LA"),
+    "12 bits": (lambda path: sixteen_bits(path, 4095), "are not those of 16 bits"),
+    "transparent": (lambda path: picture(path, "RGBA"), "is partly transparent"),
+    "grey and transparent": (lambda path: picture(path, "LA"), "is partly transparent"),
+    "CMYK": (lambda path: picture(path, "CMYK", kind="TIFF"), "mode CMYK"),
+    "two frames": (lambda path: Image.new("L", (28, 28)).save(path, "GIF", save_all=True,
+                                                              append_images=[Image.new("L", (28, 28), 9)]), "2 frames"),
     "in colour": (colourful, "is in colour"),
 }
 
@@ -214,6 +216,26 @@ def test_grey_in_colour_files_and_resizing(tmp_path):
     assert read_image(tmp_path / "rgb.png", 3, (28, 28)).shape == (3, 28, 28)
     picture(tmp_path / "wide.png", size=(90, 56))
     assert read_image(tmp_path / "wide.png", 1, (28, 28), resize=True).shape == (1, 28, 28)
+
+
+def test_what_is_harmless_is_converted_and_turned(tmp_path):
+    grey = np.random.RandomState(0).randint(0, 255, (28, 28), np.uint8)
+    colours, levels = np.stack([grey, grey.T, 255 - grey], -1), np.random.RandomState(1).randint(0, 65536, (28, 28))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be seen turned by 90 degrees to the right
+    saved = {"opaque": (Image.fromarray(np.dstack([colours, np.full_like(grey, 255)])), colours),
+             "la": (Image.merge("LA", [Image.fromarray(grey), Image.new("L", (28, 28), 255)]), grey),
+             "palette": (Image.fromarray(grey // 8).convert("P"), grey // 8),
+             "bits16": (Image.fromarray(levels.astype(np.uint16)), levels / 257),
+             "bilevel": (Image.fromarray(grey > 99), (grey > 99) * 255)}
+    for name, (picture, wanted) in saved.items():
+        picture.save(tmp_path / f"{name}.png")
+        read = (read_image(tmp_path / f"{name}.png", 3 if name == "opaque" else 1, (28, 28)) + 1) * 127.5
+        wanted = wanted.transpose(2, 0, 1) if name == "opaque" else wanted[None]
+        torch.testing.assert_close(read, torch.from_numpy(wanted.astype(np.float32)), atol=1e-3, rtol=0, msg=name)
+    Image.fromarray(np.rot90(grey)).save(tmp_path / "turned.png", exif=exif)  # stored turned to the left
+    upright = (read_image(tmp_path / "turned.png", 1, (28, 28)) + 1) * 127.5
+    torch.testing.assert_close(upright[0], torch.from_numpy(grey.astype(np.float32)), atol=1e-3, rtol=0)
 
 
 TINY = ["--widths", "8,16", "--batch", "4", "--learning-rate", "1e-3"]

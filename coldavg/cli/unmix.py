@@ -26,14 +26,15 @@ LARGEST = 9_000  # pixels on a side; more is no average of small pictures, and w
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    p.add_argument("image", nargs="+", type=Path, help="pictures of averages, 8-bit grey or RGB")
+    p.add_argument("image", nargs="+", type=Path, help="pictures of averages, grey or RGB")
     p.add_argument("--network", required=True, help="a name, or a file that coldavg train wrote")
     p.add_argument("--sampler", default="cold", help=f"for path networks: {', '.join(SAMPLERS)}")
     p.add_argument("--steps", type=int, help="steps of the sampler (default: 20), or looks of a joint network "
                                             "that looks again (default: its own)")
     p.add_argument("--k", type=int, help="how many images were mixed (default: 2, or those of a joint network)")
     p.add_argument("--weights", type=numbers(float),
-                   help="mixing weights, as 0.6,0.4 (default: equal, or a network's own)")
+                   help="mixing weights, as 0.6,0.4, the first of the image that comes back first (default: equal, or "
+                        "a network's own)")
     p.add_argument("--resize", action="store_true", help="crop to the middle and resize to the network's size")
     p.add_argument("--out", type=Path, required=True, help="folder for the results")
     p.set_defaults(run=run)
@@ -78,7 +79,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: bool = False) -> Tensor:
-    """An 8-bit picture as (C, H, W) in [-1, 1]; ValueError or OSError, naming the file, for any other."""
+    """A published picture as (C, H, W) in [-1, 1]; ValueError or OSError, naming the file, for what is none.
+
+    It is turned as its EXIF data say.  Palettes, opaque pictures and 16 bits are converted, where nothing is lost.
+    """
     if not path.is_file():
         raise ValueError(f"image {str(path)!r} is no file; name a picture")
     try:
@@ -87,14 +91,14 @@ def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: 
                 wide, tall = picture.size
                 raise ValueError(f"image {str(path)!r} is {wide} x {tall} pixels, at most {LARGEST} a side; shrink it")
             frames = getattr(picture, "n_frames", 1)
-            if picture.mode not in ("L", "RGB") or "transparency" in picture.info or frames > 1:
-                raise ValueError(f"image {str(path)!r} must be one 8-bit grey or RGB picture, got mode {picture.mode}, "
-                                 f"{frames} frame(s), perhaps transparent; convert it to what was published")
-            picture.load()
+            if frames > 1:
+                raise ValueError(f"image {str(path)!r} holds {frames} frames; save the one that was published")
+            picture = ImageOps.exif_transpose(picture)
     except UnidentifiedImageError:
         raise ValueError(f"image {str(path)!r} is not a picture that can be read; pass a PNG or JPEG file") from None
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"image {str(path)!r} is broken ({error}); pass a whole PNG or JPEG file") from None
+    picture = without_loss(picture, path)
     if channels == 1 and picture.mode == "RGB":
         red, green, blue = picture.split()
         if red.tobytes() != green.tobytes() or green.tobytes() != blue.tobytes():
@@ -107,8 +111,31 @@ def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: 
             raise ValueError(f"image {str(path)!r} is {picture.width} x {picture.height} pixels, the network knows "
                              f"{size[1]} x {size[0]}; pass --resize to crop and resize it")
         picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BICUBIC)
-    array = np.asarray(picture).reshape(picture.height, picture.width, channels)
-    return from_8_bits(torch.from_numpy(array.transpose(2, 0, 1).copy()))
+    levels = torch.from_numpy(np.array(picture).reshape(picture.height, picture.width, -1)).movedim(2, 0)
+    return from_8_bits(levels.expand(channels, -1, -1).contiguous())
+
+
+def without_loss(picture: Image.Image, path: Path) -> Image.Image:
+    """The picture as L or RGB, or as F on the scale of 8 bits; ValueError if something would be lost.
+
+    A picture of 16 bits keeps them, as 65,535 / 257 is 255.
+    """
+    if picture.mode.startswith("I"):
+        levels = np.asarray(picture).astype(np.float32)
+        if not 4096 <= levels.max() <= 65535 or levels.min() < 0:
+            raise ValueError(f"image {str(path)!r} has levels {levels.min():g} to {levels.max():g}, which are not "
+                             "those of 16 bits; save it at 8 bits as it was published")
+        return Image.fromarray(levels / 257)
+    if picture.has_transparency_data:
+        shown = picture.convert("RGBA")
+        if shown.getextrema()[3] != (255, 255):
+            raise ValueError(f"image {str(path)!r} is partly transparent; save it as it was published, without")
+        grey = picture.mode in ("L", "LA", "La")
+        picture = picture.convert("L") if grey and picture.mode != "L" else picture if grey else shown.convert("RGB")
+    if picture.mode in ("1", "P", "L", "RGB"):
+        return picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode))
+    raise ValueError(f"image {str(path)!r} must be grey or RGB, got mode {picture.mode}; convert it to what was "
+                     "published")
 
 
 def write_together(folder: Path, files: dict[str, bytes]) -> None:
