@@ -24,7 +24,7 @@ class Treatment:
     """One thing that a publisher may do; `amount` in the form stands for a number from `low` to `high`.
 
     `whole`: only whole numbers.  `before`: it changes the K images (K, C, H, W) before they are averaged;
-    else their average (C, H, W).
+    else their average (C, H, W).  `undo`, if there is one, is done to the average of images changed so.
     """
 
     name: str
@@ -33,6 +33,12 @@ class Treatment:
     whole: bool
     before: bool
     apply: Callable[[Tensor, float, np.random.Generator], Tensor]
+    undo: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def word(self) -> str:
+        """How a form says it: its name, and X for an amount."""
+        return f"{self.name}-X" if self.high else self.name
 
     @property
     def does(self) -> str:
@@ -43,11 +49,11 @@ class Treatment:
 TREATMENTS: dict[str, Treatment] = {}
 
 
-def treatment(low: float, high: float, whole: bool = False, before: bool = False):
+def treatment(low: float, high: float, whole: bool = False, before: bool = False, undo=None):
     """Enter a function of an image, an amount and random numbers into TREATMENTS, under its own name."""
 
     def enter(apply):
-        TREATMENTS[apply.__name__] = Treatment(apply.__name__, low, high, whole, before, apply)
+        TREATMENTS[apply.__name__] = Treatment(apply.__name__, low, high, whole, before, apply, undo)
         return apply
 
     return enter
@@ -70,6 +76,26 @@ def weights(images: Tensor, most: float, rng: np.random.Generator) -> Tensor:
     drawn = rng.uniform(1, most, len(images))
     share = torch.from_numpy(drawn / drawn.mean()).to(images)  # the average of the scaled images has these weights
     return images * share.reshape(-1, 1, 1, 1)
+
+
+def as_srgb(image: Tensor) -> Tensor:
+    """Linear light as sRGB's levels, both as images in [-1, 1] (IEC 61966-2-1)."""
+    light = ((image + 1) / 2).clamp(0, 1)
+    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) * 2 - 1
+
+
+@treatment(0, 0, before=True, undo=as_srgb)
+def linear(images: Tensor, _: float, rng: np.random.Generator) -> Tensor:
+    """Images are averaged in linear light: sRGB's levels are decoded before, and encoded after."""
+    levels = ((images + 1) / 2).clamp(0, 1)
+    return torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4) * 2 - 1
+
+
+@treatment(0, 0)
+def floor(image: Tensor, _: float, rng: np.random.Generator) -> Tensor:
+    """Cut to the next lower of 8 bits, as programs do that store a mean as whole numbers, and not rounded."""
+    levels = ((image.clamp(-1, 1) + 1) * 127.5).round(decimals=3)  # less the noise of floats
+    return levels.floor() / 127.5 - 1
 
 
 @treatment(0, 0)
@@ -97,6 +123,14 @@ def small(image: Tensor, factor: float, rng: np.random.Generator) -> Tensor:
     return interpolate(interpolate(image[None], reduced, mode="area"), image.shape[-2:], mode="nearest-exact")[0]
 
 
+@treatment(1.01, 64)
+def resized(image: Tensor, factor: float, rng: np.random.Generator) -> Tensor:
+    """Each side is reduced by that factor after averaging (bicubic), and enlarged again by whoever looks at it."""
+    reduced = [max(1, round(side / factor)) for side in image.shape[-2:]]
+    less = interpolate(image[None], reduced, mode="bicubic", antialias=True)
+    return interpolate(less, image.shape[-2:], mode="bicubic")[0]
+
+
 @treatment(1, 8, whole=True)
 def bits(image: Tensor, count: float, rng: np.random.Generator) -> Tensor:
     """So many bits a value in place of 8: 2 to the power of that many levels."""
@@ -107,10 +141,21 @@ def bits(image: Tensor, count: float, rng: np.random.Generator) -> Tensor:
 @treatment(1, 95, whole=True)
 def jpeg(image: Tensor, quality: float, rng: np.random.Generator) -> Tensor:
     """Saved as a JPEG file of that quality; colours are not subsampled."""
+    return save_as_jpeg(image, int(quality), 0)
+
+
+@treatment(1, 95, whole=True)
+def jpeg420(image: Tensor, quality: float, rng: np.random.Generator) -> Tensor:
+    """Saved as a JPEG file of that quality, as cameras and web sites do it: with colours at half the size (4:2:0)."""
+    return save_as_jpeg(image, int(quality), 2)
+
+
+def save_as_jpeg(image: Tensor, quality: int, subsampling: int) -> Tensor:
+    """An image (C, H, W) as it reads from a JPEG file; `subsampling` as Pillow numbers it."""
     levels = to_8_bits(image).movedim(0, -1).numpy()
     packed = io.BytesIO()
     Image.fromarray(levels.squeeze(-1) if levels.shape[-1] == 1 else levels).save(
-        packed, "JPEG", quality=int(quality), subsampling=0)
+        packed, "JPEG", quality=quality, subsampling=subsampling)
     read = np.array(Image.open(packed)).reshape(levels.shape)
     return from_8_bits(torch.from_numpy(read).movedim(-1, 0)).to(image)
 
@@ -128,8 +173,8 @@ def parse_form(form: str) -> list[tuple[Treatment, float]]:
             if not known.low <= value <= known.high or known.whole and value != int(value):
                 raise ValueError
         except (AttributeError, ValueError, OverflowError):
-            asking = [each for each in TREATMENTS.values() if each.high]
-            choices = ", ".join(f"{each.name}-{each.low:g} to -{each.high:g}" for each in asking)
+            choices = ", ".join(f"{each.name}-{each.low:g} to -{each.high:g}" if each.high else each.name
+                                for each in TREATMENTS.values() if each.name != "png")
             raise ValueError(f"published must be png, float, or one or more of {choices} with + between them, "
                              f"got {word!r}") from None
         asked.append((known, value))
@@ -191,5 +236,8 @@ def release(images: Tensor, form: str = "png", weights: Sequence[float] | None =
     for tuple_, rng in zip(images, generators(seeds, len(images))):
         changed = treat(tuple_, before, rng)
         shares = torch.full((len(changed),), 1 / len(changed)) if weights is None else torch.as_tensor(weights)
-        averages.append(treat(torch.einsum("kchw,k->chw", changed, shares.to(changed)), after, rng))
+        average = torch.einsum("kchw,k->chw", changed, shares.to(changed))
+        for each, _ in reversed(before):
+            average = each.undo(average) if each.undo else average
+        averages.append(treat(average, after, rng))
     return round_to_8_bits(torch.stack(averages))

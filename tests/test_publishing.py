@@ -8,7 +8,8 @@ from coldavg import Settings, load, mix, round_to_8_bits
 from coldavg.publishing import TREATMENTS, keeps_average, parse_form, publish, release
 
 FORMS = ["png", "float", "jpeg-50", "noise-0.3", "blur-1.5", "small-2", "bits-2", "shift-2", "weights-3",
-         "shift-1+noise-0.1+small-4+jpeg-80"]
+         "shift-1+noise-0.1+small-4+jpeg-80", "linear", "floor", "jpeg420-75", "resized-1.5",
+         "linear+shift-1+resized-2+floor"]
 pairs = load("digits")[:12].unflatten(0, (6, 2))
 
 
@@ -97,3 +98,32 @@ def test_secret_weights_lie_where_the_form_says_and_sum_to_one():
 def test_only_plain_averages_bind_the_answers():
     assert {form for form in [*FORMS, "png+png"] if keeps_average(form)} == {"png", "float", "png+png"}
     assert [each.name for each, _ in parse_form("shift-2+jpeg-9")] == ["shift", "jpeg"]
+
+
+def test_in_linear_light_black_and_white_average_to_more_than_half():
+    """Half of the light is level 188 of sRGB, not 128."""
+    both = torch.stack([-torch.ones(1, 4, 4), torch.ones(1, 4, 4)])[None]
+    assert ((release(both, "linear") + 1) * 127.5).round().unique().tolist() == [188]
+    same = pairs[:, :1].expand(-1, 2, -1, -1, -1)
+    assert torch.equal(release(same, "linear"), pairs[:, 0]), "the average of an image with itself is the image"
+    assert (release(both, "linear", weights=(0.2, 0.8)) > release(both, "linear")).all()
+
+
+def test_floor_cuts_where_png_rounds():
+    images = torch.tensor([[0.0, 255.0], [1.0, 255.0], [0.0, 3.0], [2.0, 2.0]]) / 127.5 - 1
+    cut = ((release(images[:, :, None, None, None], "floor") + 1) * 127.5).round().flatten().tolist()
+    assert cut == [127, 128, 1, 2]
+
+
+def test_half_the_colours_change_colours_and_no_grey():
+    images = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert not torch.equal(release(images, "jpeg420-90"), release(images, "jpeg-90"))
+    grey = images.mean(2, keepdim=True)
+    assert torch.equal(release(grey, "jpeg420-90"), release(grey, "jpeg-90"))
+
+
+def test_what_is_resized_after_averaging_keeps_what_is_smooth():
+    ramp = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64)
+    fine = torch.tensor([-1.0, 1.0]).repeat(32).expand(1, 1, 64, 64)
+    assert (publish(ramp, "resized-2") - ramp)[..., 4:-4].abs().max() < 0.02
+    assert publish(fine, "resized-2").abs().max() < 0.3, "what is finer than two pixels is gone"
