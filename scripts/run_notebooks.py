@@ -30,7 +30,7 @@ INSTALL = f"""import sys
 if "google.colab" in sys.modules:  # elsewhere the package is there
     %pip install -q git+{REPOSITORY}"""
 
-PROMPTS = {"hide-cell": "Show the solution", "hide-output": "Show the answer", "hide-input": "Show the code"}
+PROMPTS = {"hide-cell": "Show the answer", "hide-output": "Show the answer", "hide-input": "Show the code"}
 START = 300  # seconds that a kernel may take to start, on a slow and busy machine
 
 
@@ -89,6 +89,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.source = INSTALL
         for tag in PROMPTS.keys() & tags:  # what the page says in place of what it folds away
             prompt = "Show the check" if "\ndef check" in f"\n{cell.source}" else PROMPTS[tag]
+            prompt = "Show the solution" if tag == "hide-cell" and "\nattempt(" in cell.source else prompt
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = prompt
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
