@@ -159,11 +159,39 @@ def test_a_chapter_is_committed_whole(path):
     headings = re.findall(r"^###? .*★", text, re.M)
     counts = {"stubs": text.count("raise NotImplementedError"), "stubs that fail": outputs.count("Not yet"),
               "solutions that pass": outputs.count("Right."), "hints": text.count("{dropdown} Hint"),
-              "folded solutions": sum("\nattempt(" in cell.source for cell in code if "hide-cell" in cell.metadata.tags)}
+              "folded solutions": sum("\nattempt(" in one.source for one in code if "hide-cell" in one.metadata.tags)}
     assert 3 <= len(headings) <= 6 and set(counts.values()) == {len(headings)}, counts
     assert "Check yourself" in text, "questions with answers that need no kernel"
     assert [cell.id for cell in book.cells] == [f"cell-{number:03d}" for number in range(1, len(book.cells) + 1)]
     assert "widgets" not in book.metadata and not re.search(r"/(home|root|work|tmp)/", json.dumps(book)), "no own paths"
+
+
+def spoiled(cells) -> list[str]:
+    """Code cells right after a question whose output a reader sees without opening anything."""
+    found, asked = [], False
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            end = max(map(cell.source.rfind, ("{dropdown}", "\n## ", "\n### ")))  # an answer, or another matter
+            asked = cell.source.rfind("{admonition} Predict first") > end
+        elif asked and cell.outputs and not {"hide-cell", "hide-output", "remove-output"} & set(cell.metadata.tags):
+            found.append(cell.id)
+    return found
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_output_stands_between_a_question_and_its_answer(path):
+    assert spoiled(nbformat.read(path, 4).cells) == []
+
+
+def test_a_planted_spoiler_is_found():
+    question = nbformat.v4.new_markdown_cell("```{admonition} Predict first\nHow many?\n```")
+    answer = nbformat.v4.new_markdown_cell("::::{dropdown} Answer\nTwo.\n::::")
+    shown = nbformat.v4.new_code_cell("print(2)", outputs=[nbformat.v4.new_output("stream", text="2")], id="it")
+    for tags, cells in (([], ["it"]), (["hide-input"], ["it"]), (["hide-cell"], []), (["hide-output"], [])):
+        shown.metadata.tags = tags
+        assert spoiled([question, shown, answer]) == cells
+    shown.metadata.tags = []
+    assert spoiled([shown, question, answer, shown]) == []
 
 
 def test_training_and_timing_cells_are_followed_by_a_tolerance():
