@@ -186,7 +186,7 @@ def peel(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float
 
 def follow(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float], generator: torch.Generator,
            visit: Callable[[Point], None]) -> tuple[Tensor, Tensor, int]:
-    """The loop: follow the path from m at alphas[0] down to 0.  Returns x_0, what is left of m, network calls."""
+    """The loop: follow the path from m at alphas[0] down to 0: where it ends, what is left of m, network calls."""
     alpha0, x, calls = alphas[0], mixture, 0
 
     def predict(x: Tensor, alpha: float) -> Guess:

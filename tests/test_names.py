@@ -75,6 +75,31 @@ def test_a_planted_name_that_is_not_there_is_found():
                                "half_diference"]
 
 
+def terms() -> set[str]:
+    """The words that the glossary explains."""
+    glossary = (ROOT / "book" / "glossary.md").read_text().split("```{glossary}")[1].split("```")[0]
+    return set(re.findall(r"^(?!  )(\S.*)$", glossary, re.M))
+
+
+def test_words_of_the_books_own_are_in_the_glossary():
+    known = terms()
+    assert len(known) > 40 and {"closed eyes", "known setting", "score", "look", "the average itself"} <= known
+    marked = {word for text in PAGES.values() for word in re.findall(r"{term}`([^`<]+)`", text)}
+    assert {word.lower() for word in marked} <= {word.lower() for word in known}
+
+
+STILL = ("04", "05", "06", "11", "13")  # chapters that have not changed the word yet
+
+
+@pytest.mark.parametrize("page", [page for page in CELLS if not page.split("/")[1].startswith(STILL)])
+def test_a_score_is_called_a_score(page):
+    """It was a mark once; a marker of a plot and a verb are others."""
+    code = "\n".join(cell.source for cell in CELLS[page] if cell.cell_type == "code")
+    said = "\n".join(output.get("text", "") for cell in CELLS[page] for output in cell.get("outputs", []))
+    assert re.findall(r"\b(?:\w+_)?marks?\b|\bmark_\w+", code + said) == []
+    assert re.findall(r"\b(?:the|a|mean|its|full|of) marks?\b|\bmarks of\b", PAGES[page]) == []
+
+
 def options(command: str) -> set[str]:
     """All options of a command."""
     commands = next(action for action in parser([command])._actions if isinstance(action, argparse._SubParsersAction))

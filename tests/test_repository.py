@@ -72,17 +72,56 @@ def test_the_environment_for_binder_equals_the_project():
     assert environment["name"] == PROJECT["name"] and environment["channels"] == ["conda-forge"]
 
 
+NOTATION = (ROOT / "book" / "notation.md").read_text()
+MATH = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.S)
+SIGNS = {"approx", "ast", "big", "Big", "cdot", "dots", "exp", "frac", "in", "langle", "le", "left", "leftarrow", "ln",
+         "log", "lVert", "max", "mid", "min", "ne", "neq", "pi", "pm", "propto", "qquad", "quad", "rangle", "right",
+         "rVert", "sqrt", "square", "sum", "tanh", "tfrac"}  # of LaTeX, and of all mathematics
+
+
+def letters(text: str) -> set[str]:
+    """The letters of the formulas of a text, each with its hat; without indices, words, operators and signs."""
+    formulas = " ".join(one or other for one, other in MATH.findall(text))
+    formulas = re.sub(r"\\(text|mathrm|begin|end|tag) *({[^}]*}|[dE])", " ", formulas)
+    found = re.findall(r"\\(?:hat|tilde) *{?[A-Za-z]|\\[A-Za-z]+|[A-Za-z]", formulas)
+    return {name for name in found if name.removeprefix("\\") not in SIGNS}
+
+
+def symbols() -> list[list[str]]:
+    """The rows of the table of symbols: symbol, meaning, code, shape, chapters."""
+    lines = [line for line in NOTATION.splitlines() if line.startswith("| $")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
 def test_the_notation_page_is_that_of_the_code():
-    page = (ROOT / "book" / "notation.md").read_text()
-    table = page.split("What a network says")[0]
-    known = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[3] for line in table.splitlines() if "|" in line)))
+    known = {name for row in symbols() for name in re.findall(r"`(\w+)`", row[2])}
     names = {field.name for field in fields(coldavg.Step)} | {field.name for field in fields(coldavg.Point)}
     in_code = names | set(signature(coldavg.unmix).parameters) | {"images", "alpha_max", *TARGETS}
     assert known <= in_code, known - in_code
     assert {"x", "a", "b", "original", "remainder", "mixture", "alpha0"} <= known, "the symbol map of samplers.py"
-    said = set(re.findall(r"`(\w+)`", page.split("What a network says")[1].split("| word |")[0]))
+    said = set(re.findall(r"`(\w+)`", NOTATION.split("What a network answers with")[1]))
     assert said == {"target", *TARGETS, "joint", "partner", "state", "mixture"}
-    assert "brightest" in ORDERS and "`brightest`" in page
+    assert "brightest" in ORDERS and "`brightest`" in NOTATION
+
+
+def test_no_symbol_has_two_rows():
+    given = [one for row in symbols() for one in row[0].strip("$").split(", ") if one != r"\dots"]
+    assert len(given) > 40 and {one for one in given if given.count(one) > 1} == {"x_1"}, "a source, and the one sought"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_symbols_of_a_chapter_are_those_of_the_table(number):
+    chapter = nbformat.read(CHAPTERS[number - 1], 4)
+    text = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "markdown")
+    known = set().union(*(letters(row[0]) for row in symbols() if row[4] == "all" or str(number) in row[4].split(", ")))
+    assert letters(text) - known == set()
+    local = set().union(*(letters(row[0]) for row in symbols() if str(number) in row[4].split(", ")))
+    assert local <= letters(text), "no row too many"
+
+
+def test_a_planted_symbol_is_found():
+    planted = r"as $\hat q_1 = \sqrt{\zeta}$, of the $\text{size}$ $$\mathrm E\,x \approx 2$$"
+    assert letters(planted) == {r"\hat q", r"\zeta", "x"}
 
 
 def test_the_symbol_map_of_the_samplers_is_that_of_the_step():

@@ -42,7 +42,7 @@ class Waves(Network):
 def inspect(sampler: Sampler) -> list[Finding]:
     """What is true of a sampler whatever the network, each property tried in double precision on tiny pictures.
 
-    A step that raises an error is the one finding; NotImplementedError, the mark of a stub, goes through.
+    A step that raises an error is the one finding; NotImplementedError, the sign of a stub, goes through.
     """
     generator = torch.Generator().manual_seed(0)
     pair = torch.rand(2, 2, 1, 6, 6, generator=generator, dtype=torch.float64) * 2 - 1  # (B, K, C, H, W)
