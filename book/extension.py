@@ -174,6 +174,20 @@ class Quoted(Directive):
         return [table(head, rows, "Quoted, not measured here.")]
 
 
+class Reliability(Directive):
+    """What was tried against the tool, and how often it went wrong."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [[row["what"], row["tried"], row["failed"], *(row.get(name, "–") for name in FIGURES),
+                 *(row["stamp"][name] for name in ("commit", "device", "date"))]
+                for row in stored(self.state.document.settings.env.app, "what", "tried", "failed")]
+        head = ["what", "tried", "went wrong", "seconds", "again", "memory, MB", "commit", "device", "date"]
+        return [table(head, rows, "What was tried, and how often it went wrong.")]
+
+
+FIGURES = ("seconds", "seconds_again", "memory_mb")  # of a row of reliability, where it has them
+
+
 def choices(data: str, k: int, group: list[dict]) -> list[list]:
     """Two lines of the table: of joint and of path networks the cheapest row that is near the best."""
     average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
@@ -197,6 +211,6 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
 def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
                             "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
-                            "attacks-quoted": Quoted}.items():
+                            "attacks-quoted": Quoted, "reliability": Reliability}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

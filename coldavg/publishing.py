@@ -99,6 +99,12 @@ def floor(image: Tensor, _: float, rng: np.random.Generator) -> Tensor:
 
 
 @treatment(0, 0)
+def unknown(image: Tensor, _: float, rng: np.random.Generator) -> Tensor:
+    """In a way that no form describes, and that only averages which exist can show: here nothing is done."""
+    return image
+
+
+@treatment(0, 0)
 def png(image: Tensor, _: float, rng: np.random.Generator) -> Tensor:
     """Rounded to 8 bits, in between."""
     return round_to_8_bits(image)

@@ -238,6 +238,16 @@ def test_what_is_harmless_is_converted_and_turned(tmp_path):
     torch.testing.assert_close(upright[0], torch.from_numpy(grey.astype(np.float32)), atol=1e-3, rtol=0)
 
 
+def test_what_a_network_was_not_trained_for_is_said(tmp_path, capsys):
+    for i in range(20):
+        Image.fromarray(np.random.RandomState(i).randint(0, 255, (40, 40), np.uint8)).save(tmp_path / f"{i}.png")
+    words = ["evaluate", "--network", "digits-joint", "--count", "2"]
+    assert main([*words, "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert "trained for images of 28 x 28 pixels, not 64 x 64 and for digits, not" in said
+    assert main(words) == 0 and "caution" not in capsys.readouterr().err
+
+
 TINY = ["--widths", "8,16", "--batch", "4", "--learning-rate", "1e-3"]
 
 

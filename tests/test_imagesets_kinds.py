@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coldavg.audit import Plan
-from coldavg.audit.run import open_both
+from coldavg.audit import Plan, run_audit
 from coldavg.cli import main
 from coldavg.imagesets import open_images
 from coldavg.imagesets.pictures import Fit, NotRead
@@ -68,7 +67,7 @@ def test_near_black_pictures_get_no_verdict(tmp_path):
     own = fill(tmp_path / "own", {f"{i:02d}.png": packed((noise(i) // 16).astype(np.uint8)) for i in range(40)})
     assert "near-black" in open_images(own, "all").inspection.warnings[0]
     with pytest.raises(ValueError, match="near-black or blank, perhaps data of 10 or 12 bits"):
-        open_both(Plan(str(own)))
+        run_audit(Plan(str(own)), tmp_path / "out")
 
 
 def test_bands_that_are_no_opacity_are_left_out_and_said(tmp_path):

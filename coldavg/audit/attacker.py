@@ -23,8 +23,9 @@ from ..settings import Settings
 from ..support.files import write_atomically
 from ..training import Progress, fit
 from ..unet import UNet
+from .existing import Pairs, fit_to_pairs
 from .measure import measure_attack
-from .plan import Plan, describe_plan, read_plan
+from .plan import UNKNOWN, Plan, describe_plan, read_plan
 
 BATCH = 64  # averages in a step, of 64 x 64 pixels; of more pixels fewer, for the memory that they need
 TRIAL = 12  # steps by which the speed is measured; the first 4 warm up
@@ -41,8 +42,12 @@ class Attacker(NamedTuple):
     start: str = ""
 
 
-def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) -> tuple[Plan, list[Attacker] | None]:
-    """The plan with its steps, and who attacks each averaging; none if training was stopped, or is another's."""
+def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list,
+                   pairs: Pairs | None = None) -> tuple[Plan, list[Attacker] | None]:
+    """The plan with its steps, and who attacks each averaging; none if training was stopped, or is another's.
+
+    `pairs` are averages that exist, to learn from, of members among `learnt`.
+    """
     from accelerate import PartialState
 
     if learnt is None:
@@ -57,7 +62,8 @@ def find_attackers(plan: Plan, learnt: ImageSet | None, out: Path, stops: list) 
     found = []
     for settings, blur in zip(every, begun["blurs"]):  # each network starts from the one before it
         mixtures = settings.batch * max(1, plan.steps // len(wanted))
-        network = train_attacker(fit, replace(settings, mixtures=mixtures), learnt, network,
+        train, source = (fit_to_pairs, pairs) if pairs else (fit, learnt)
+        network = train_attacker(train, replace(settings, mixtures=mixtures), source, network,
                                  out / f"attacker-{settings.k}.safetensors", stops)
         if network is None:
             return plan, None
@@ -108,7 +114,7 @@ def choose_blur(network: UNet, images: ImageSet, averaging: Averaging, count: in
     Tried on averages of `images`, the attacker's own.  To smooth first is the simplest answer to noise; a
     network that is then trained on smoothed averages starts from there.
     """
-    if keeps_average(averaging.published):
+    if keeps_average(averaging.published) or averaging.published == UNKNOWN:
         return 0
     tuples = images[averaging.draw(images, count)]
     published = averaging.publish(tuples)
@@ -183,8 +189,8 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def train_attacker(train: Callable[..., Progress], settings: Settings, images: ImageSet | Tensor, start: UNet | None,
-                   file: Path, stops: list) -> UNet | None:
+def train_attacker(train: Callable[..., Progress], settings: Settings, images: ImageSet | Tensor | Pairs,
+                   start: UNet | None, file: Path, stops: list) -> UNet | None:
     """The network in `file`, or `train` it there, from its checkpoint if it has one; none if that was stopped."""
     if file.exists():
         try:

@@ -44,8 +44,14 @@ def attack_averages(averaging: Averaging, attack: Callable[[Tensor], Tensor], au
     if len(indices) < 2:
         raise ValueError(f"data {audited.name!r} give {len(indices)} average(s) of {averaging.k}, an audit needs 2; "
                          "add images")
+    return score_attack(averaging, attack, (indices, averaging.publish(audited[indices], seed)), audited, learnt)
+
+
+def score_attack(averaging: Averaging, attack: Callable[[Tensor], Tensor], made: tuple[Tensor, Tensor],
+                 audited: ImageSet, learnt: ImageSet | None) -> tuple[dict, dict]:
+    """As `attack_averages`, for averages that are `made`: indices (N, K) into the audited images, and (N, C, H, W)."""
+    indices, published = made
     tuples, started = audited[indices], time.perf_counter()
-    published = averaging.publish(tuples, seed)
     recovered = attack(published)
     matched = match(round_to_8_bits(recovered), tuples)
     scores = score_matched(matched, tuples, published)

@@ -28,17 +28,39 @@ def find_people(images: ImageSet, averaging: Averaging, attack: Callable[[Tensor
         raise ValueError(f"data hold {len(owned)} identities with two images or more; to find people in averages of "
                          f"{averaging.k} it takes {max(3, averaging.k + 1)}")
     gallery, rest = np.array([photographs[0] for photographs in owned]), np.concatenate([one[1:] for one in owned])
-    part = images.only(rest)
-    indices = averaging.draw(part, count, seed)
-    tuples = part[indices]
-    published = averaging.publish(tuples, seed)
-    people = torch.from_numpy(np.searchsorted(images.identities[gallery], part.identities[indices]))
+    indices = rest[averaging.draw(images.only(rest), count, seed)]
+    published = averaging.publish(images[torch.from_numpy(indices)], seed)
+    return rank_people(images, gallery, (indices, published), attack, recogniser)
+
+
+def find_people_in(images: ImageSet, made: tuple[np.ndarray, Tensor], attack: Callable[[Tensor], Tensor],
+                   recogniser: Callable[[Tensor], Tensor]) -> dict:
+    """As `find_people`, for averages that exist: indices of their members into `images` (N, K), averages (N, C, H, W).
+
+    The gallery holds an image of each identity that stands in none of them.  ValueError if that leaves too few.
+    """
+    members, published = made
+    free = np.setdiff1d(np.arange(len(images)), members)
+    _, first = np.unique(images.identities[free], return_index=True)
+    gallery = free[first]
+    asked = np.isin(images.identities[members], images.identities[gallery]).all(1)
+    if len(gallery) < max(3, members.shape[1] + 1) or asked.sum() < 2:
+        raise ValueError(f"{int(asked.sum())} of the averages are of identities that have another image; to ask for "
+                         "people it takes 2")
+    return rank_people(images, gallery, (members[asked], published[torch.from_numpy(asked)]), attack, recogniser)
+
+
+def rank_people(images: ImageSet, gallery: np.ndarray, made: tuple[np.ndarray, Tensor],
+                attack: Callable[[Tensor], Tensor], recogniser: Callable[[Tensor], Tensor]) -> dict:
+    """What `find_people` returns, from the gallery (G,) and averages of members (N, K), both indices into `images`."""
+    indices, published = made
+    k, tuples = indices.shape[1], images[torch.from_numpy(indices)]
+    people = torch.from_numpy(np.searchsorted(images.identities[gallery], images.identities[indices]))
     recovered = match(round_to_8_bits(attack(published)), tuples)
     known = torch.cat([recogniser(images[part]) for part in torch.from_numpy(gallery).split(500)])
-    found = {"gallery": len(gallery), "averages": len(indices),
-             "chance": round(100 / (len(gallery) - averaging.k + 1), 2)}
+    found = {"gallery": len(gallery), "averages": len(indices), "chance": round(100 / (len(gallery) - k + 1), 2)}
     for name, probes in ("clean", tuples), ("average", published[:, None]), ("recovered", recovered):
-        ranks = identify(recogniser(probes).expand(-1, averaging.k, -1), people, known, 0.0)["rank1"]
+        ranks = identify(recogniser(probes).expand(-1, k, -1), people, known, 0.0)["rank1"]
         found |= summarise({name: ranks})
     return found
 

@@ -10,6 +10,7 @@ from ..evaluation.averaging import Averaging
 from ..networks import manifest
 from ..support.files import list_changes
 
+UNKNOWN = "unknown"  # the form of averages that exist: only these show it
 ALONE = "averages"  # the attacker who owns no image; a folder of that name is ./averages
 
 
@@ -23,6 +24,8 @@ class Plan:
     training split; "averages" on averages of these alone, each image in one; a network, by name or file, was trained
     before; another folder of similar images is trained on.  `minutes` of training, all K together, are turned into
     steps unless `steps` are given.  `count`: the averages that are attacked.  `identity` and `fit` as in `open_images`.
+    `averages`: a folder of averages that were published, of members that the table `members` says; nothing is then
+    averaged here.
     """
 
     data: str
@@ -38,6 +41,8 @@ class Plan:
     seed: int = 0
     identity: str = ""
     fit: str = "crop"
+    averages: str = ""
+    members: str = ""
 
     def __post_init__(self):
         if not self.k or len(set(self.k)) < len(self.k):
@@ -45,6 +50,13 @@ class Plan:
         if not 0 < self.minutes < math.inf or (self.steps is not None and self.steps < 1) or self.count < 2:
             raise ValueError("minutes must be above 0, steps at least 1 and count at least 2, got "
                              f"{self.minutes}, {self.steps} and {self.count}")
+        if bool(self.averages) != bool(self.members):
+            raise ValueError("averages and members go together: a folder of averages, and a file.csv whose rows say an "
+                             f"average and its members; got {self.averages!r} and {self.members!r}")
+        made = self.weights or self.attacker or (self.groups, self.published) != ("random", "png")
+        if self.averages and made:
+            raise ValueError("averages that exist say themselves how they were made: leave out weights, groups, "
+                             "published and attacker")
         _ = self.averagings  # what can't be shows now
         if self.alone and (self.k != (2,) or self.groups != "random" or not self.averagings[0].plain):
             raise ValueError("attacker 'averages' learns from plain averages of two, grouped at random; got k "
@@ -53,7 +65,8 @@ class Plan:
     @property
     def averagings(self) -> list[Averaging]:
         """One for each K."""
-        return [Averaging(k, self.weights, self.groups, self.published) for k in self.k]
+        published = UNKNOWN if self.averages else self.published
+        return [Averaging(k, self.weights, self.groups, published) for k in self.k]
 
     @property
     def given(self) -> bool:

@@ -159,6 +159,7 @@ def audited(plan: dict, images: dict) -> str:
     facts = [f"{images['audited']} images of {images['identities']} identities, none among those learned from",
              f"images of {sizes} pixels, made square by {plan['fit']} and used at "
              f"{images['used'][0]} x {images['used'][1]}",
+             f"averages that exist, of {plan['k'][0]} members each, as a table says" if plan["averages"] else
              f"groups {NAMES[plan['groups']]}, weights {weights}, published as {plan['published']}"]
     return "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
 

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from ..imagesets.copies import stand_in
 from ..imagesets.inspection import FLAT, flat
 from ..imagesets.named import SETS
 from ..imagesets.opening import ImageSet, open_images
-from ..networks import load_network, manifest
+from ..networks import load_network, manifest, unfit
 from ..support.files import write_atomically
 from .attacker import Attacker, attack_with, find_attackers, note
-from .measure import attack_averages
-from .people import choose_recogniser, find_people
+from .existing import Pairs, open_pairs
+from .measure import attack_averages, score_attack
+from .people import choose_recogniser, find_people, find_people_in
 from .plan import Plan
 from .report import page
 from .verdict import VERDICTS, headline, judge
@@ -34,19 +35,25 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
     Stopped at any time, the same plan goes on where it was.  `stops`: training ends, to be gone on with, once it
     holds anything; then, and in all processes but the first, None comes back.  Raises ValueError or OSError.
     """
-    audited, learnt = open_both(plan)
+    shown, known = open_existing(plan) if plan.averages else (None, None)
+    plan = replace(plan, k=(shown.members.shape[1],)) if shown else plan
+    audited, learnt = (shown.originals, known.originals) if shown else open_both(plan)
+    check_inspection(audited, plan)
     for warning in audited.inspection.warnings:
         note(f"warning: {warning}")
     out.mkdir(parents=True, exist_ok=True)
-    plan, attackers = find_attackers(plan, learnt, out, stops if stops is not None else [])
+    plan, attackers = find_attackers(plan, learnt, out, stops if stops is not None else [], known)
     if attackers is None:
         return None
     cases, results = [], []
     for averaging, attacker in zip(plan.averagings, attackers):
         attack = attack_with(attacker, averaging)
         note(f"attacking averages of {averaging.k}")
-        row, case = attack_averages(averaging, attack, audited, learnt, plan.count, plan.seed)
-        row |= ask_for_people(averaging, attack, audited, learnt, plan)
+        if shown:
+            row, case = score_attack(averaging, attack, (shown.indices, shown.published), audited, learnt)
+        else:
+            row, case = attack_averages(averaging, attack, audited, learnt, plan.count, plan.seed)
+        row |= ask_for_people(averaging, attack, audited, learnt, plan, shown)
         level, sentence = judge(row, plan.steps)
         results.append(row | {"level": level, "sentence": sentence})
         cases.append(case)
@@ -54,13 +61,20 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
     found = {
         "verdict": {"level": worst["level"], "sentence": worst["sentence"], "headline": headline(results)},
         "plan": asdict(plan),
-        "images": describe_images(audited, plan), "attacker": describe_attacker(plan, learnt, attackers[0]),
+        "images": describe_images(audited, plan), "attacker": describe_attacker(plan, audited, learnt, attackers[0]),
         "results": results, "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
     }
     write_atomically(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
     write_atomically(out / "report.html", page(found, cases).encode())
     return found
+
+
+def open_existing(plan: Plan) -> tuple[Pairs, Pairs]:
+    """The averages that exist and are to be audited, and those to learn from."""
+    shown, known, remark = open_pairs(plan)
+    note(f"{len(shown.rows)} averages are audited, {len(known.rows)} learned from{f'; {remark}' if remark else ''}")
+    return shown, known
 
 
 def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
@@ -77,7 +91,6 @@ def open_both(plan: Plan) -> tuple[ImageSet, ImageSet | None]:
         audited = without(audited, learnt)
     else:
         audited, learnt = (open_images(plan.data, split, size, **own) for split in ("test", "train"))
-    check_inspection(audited, plan)
     fewest = max(plan.k) + 1
     if len(audited) < fewest:
         raise ValueError(f"data {plan.data!r} leave {len(audited)} image(s) to be audited, averages of {max(plan.k)} "
@@ -100,7 +113,7 @@ def check_inspection(audited: ImageSet, plan: Plan) -> None:
         raise ValueError(f"data {plan.data!r}: {flat(found.contrast)}")
     several = len(np.unique(audited.apart))
     if len(audited) and several < max(plan.k):
-        raise ValueError(f"data {plan.data!r} leave {several} identities to be audited, of {found.identities} "
+        raise ValueError(f"data {plan.data!r} leave {several} identities to audit, of {found.identities} "
                          f"({found.identities_how}); averages of {max(plan.k)} need as many. Look with coldavg data; "
                          "say --identity, or add identities")
 
@@ -111,15 +124,20 @@ def without(images: ImageSet, others: ImageSet) -> ImageSet:
 
 
 def ask_for_people(averaging: Averaging, attack: Callable[[Tensor], Tensor], audited: ImageSet,
-                   learnt: ImageSet | None, plan: Plan) -> dict:
+                   learnt: ImageSet | None, plan: Plan, shown: Pairs | None) -> dict:
     """Whether identities are found by *other* images of theirs: {"people": scores}, or why that can't be asked."""
-    if len(np.unique(audited.identities)) == len(audited):
+    everybody = shown.images if shown else audited
+    if shown:  # a recogniser may learn from all images of whoever is not audited
+        learnt = everybody.only(~np.isin(everybody.identities, audited.identities))
+    if len(np.unique(everybody.identities)) == len(everybody):
         return {"people": None, "people_why": "each image is an identity of its own; put those of one person, or "
                                               "thing, into a sub-folder"}
     try:
         name, recogniser = choose_recogniser(learnt if learnt is not None else audited, learnt is not None)
-        found = find_people(audited, averaging, attack, recogniser,
-                            max(10, plan.count // averaging.k), plan.seed)
+        if shown:
+            found = find_people_in(everybody, (shown.members, shown.published), attack, recogniser)
+        else:
+            found = find_people(audited, averaging, attack, recogniser, max(10, plan.count // averaging.k), plan.seed)
     except ValueError as error:
         return {"people": None, "people_why": str(error)}
     return {"people": {"recogniser": name, **found}}
@@ -134,16 +152,21 @@ def describe_images(images: ImageSet, plan: Plan) -> dict:
             "read": images.inspection.lines(), "inspection": images.inspection.as_json()}
 
 
-def describe_attacker(plan: Plan, learnt: ImageSet | None, attacker: Attacker) -> dict:
+def describe_attacker(plan: Plan, audited: ImageSet, learnt: ImageSet | None, attacker: Attacker) -> dict:
     """What the attacker was, and had to know."""
     knew = ["how many images were averaged", "the mixing weights" if plan.weights else "that all weights are equal",
             "how the averages were formed and published"]
     if learnt is None:
-        known = manifest().get(plan.attacker, {})
+        known, strange = manifest().get(plan.attacker, {}), unfit(attacker.network, plan.data, audited.shape[2:])
+        own = "images of yours that it was trained on, if there are any, look more at risk than others"
         return {"kind": "a network that was there already", "name": Path(plan.attacker).name,
                 "trained_on": known.get("settings", {}).get("data", "what its file says"), "knew": knew,
-                "caution": "" if plan.data in SETS else "images of yours that it was trained on, if there are any, "
-                                                        "look more at risk than others"}
+                "caution": "; ".join(filter(None, (strange, own * (plan.data not in SETS))))}
+    if plan.averages:
+        return {"kind": "trained on other averages that exist, together with their members; none is audited",
+                "images": len(learnt), "steps": plan.steps, "k": attacker.network.k, "begun_with": attacker.start,
+                "caution": "", "knew": ["how many images were averaged",
+                                        "other averages, made in the same way, and the images that stand in them"]}
     if plan.alone:
         return {"kind": "trained on published averages of a part of the same folder, none of it audited; it owned no "
                         "image", "averages": len(learnt) // 2, "steps": plan.steps, "caution": "",

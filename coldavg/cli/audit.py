@@ -25,6 +25,10 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--attacker", default="", help="a network by name or file; or another folder of similar images to "
                                                   "train on; or averages: trained on averages of a part of the "
                                                   "images, and on no image (default: trained on a part of the images)")
+    p.add_argument("--averages", default="", metavar="FOLDER", help="averages that were published already: these are "
+                                                                    "attacked, in place of averages made here")
+    p.add_argument("--members", default="", metavar="FILE.csv", help="who is in them: rows of an average and its "
+                                                                     "members, files of the data")
     p.add_argument("--minutes", type=float, default=10, help="of training; the report names the --steps that they were")
     p.add_argument("--steps", type=int, help="steps of training, in place of minutes")
     p.add_argument("--count", type=int, default=200, help="averages to attack")

@@ -10,7 +10,8 @@ from ..evaluation.averaging import Averaging
 from ..evaluation.measuring import evaluate
 from ..evaluation.reidentification import reidentify
 from ..evaluation.rows import merge_rows, read_rows
-from ..networks import load_network
+from ..imagesets.opening import open_images
+from ..networks import load_network, unfit
 from ..samplers import SAME_AS, SAMPLERS
 from ..unmixing import STEPS, find_sampler
 from . import numbers
@@ -40,14 +41,19 @@ def run(options: argparse.Namespace) -> None:
     averaging = Averaging(options.k, options.weights, published=options.published)
     if options.out is not None:
         read_rows(options.out)  # what can't be added to shows now, not at the end
-    if options.network in NO_NETWORK or is_code(options.network):
+    network = None if options.network in NO_NETWORK or is_code(options.network) else load_network(options.network)
+    if network is None:
         settings = [("cold", None)]  # no sampler
-    elif (network := load_network(options.network)).target == "joint":
+    elif network.target == "joint":
         kinds = dict.fromkeys("flips" if name == "flips" else "joint" for name in names)
         settings = [(kind, looks) for kind in kinds for looks in (options.steps if network.looks else None) or [None]]
     else:
         pairs = ((find_sampler(name), steps) for name in names for steps in options.steps or [STEPS])
         settings = list(dict.fromkeys((sampler.name, sampler.steps or steps) for sampler, steps in pairs))
+    if network is not None and "+" not in options.data:
+        strange = unfit(network, options.data, open_images(options.data, "test").shape[2:])
+        if strange:
+            print(f"caution: {strange}", file=sys.stderr)
     for name, steps in settings:
         if options.reidentify:
             rows = reidentify(options.network, options.data, name, steps, options.count, sys.stderr.isatty())

@@ -45,7 +45,7 @@ class ImageSet:
     seen the test images, only where it is equal.  `broken` names the files that were skipped, `sizes` are
     the smallest and the largest picture (W, H) before they were resized, `flips` says whether training may
     mirror images.  `inspection` says all that was found in the source; `joined` (N,) as `apart`, None where that
-    is `identities`.
+    is `identities`; `names` are those of the files, of one's own sets.
 
     >>> images = open_images("digits")
     >>> images.shape, images[[[405, 1274]]].shape
@@ -63,6 +63,7 @@ class ImageSet:
     flips: bool
     inspection: Inspection | None = None
     joined: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -87,7 +88,8 @@ class ImageSet:
     def only(self, chosen: np.ndarray) -> "ImageSet":
         """Of these images those `chosen`: indices, or a mask (N,)."""
         joined = None if self.joined is None else self.joined[chosen]
-        return replace(self, rows=self.rows[chosen], identities=self.identities[chosen], joined=joined)
+        names = tuple(np.array(self.names, object)[chosen]) if self.names else ()
+        return replace(self, rows=self.rows[chosen], identities=self.identities[chosen], joined=joined, names=names)
 
 
 def open_images(data: str | Path = "digits", split: str = "test", size: int = 64, channels: int | None = None,
@@ -204,7 +206,7 @@ def open_decoded(data: str, split: str, key: str, taking: Taking, listing: Listi
                     tuple(sorted(name for _, broken, names in facts["unread"] if broken for name in names)),
                     tuple((wide, tall) for wide, tall in facts["sizes"]), known.flips if known else True,
                     inspect(facts, listing, people, pixels.shape[1:], taking, known is None, len(np.unique(tested))),
-                    joined[chosen])
+                    joined[chosen], () if known else tuple(listing.pictures[facts["files"][row]] for row in chosen))
 
 
 def say_passed(listing: Listing) -> str:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from ..imagesets.named import SETS
 from ..settings import Settings
 from ..support.files import write_atomically
 from ..unet import UNet
@@ -118,3 +119,14 @@ def renew(notes: dict) -> dict:
         record["command"] = re.sub(r"(?<=--)(images|rate)(?= )|(?<=--target )added|(?<=digits-)added",
                                    lambda found: EARLIER[found[0]].replace("_", "-"), record["command"])
     return notes | {"settings": settings, "record": record}
+
+
+def unfit(network: UNet, data: str, shape: tuple[int, int]) -> str:
+    """What a network was not trained for, of images (H, W) of this set, in words; "" if nothing is known against it."""
+    trained, said = network.settings.data.removesuffix("-full"), []
+    if network.size is not None and tuple(network.size) != tuple(shape):
+        (tall, wide), (height, width) = network.size, shape
+        said.append(f"images of {wide} x {tall} pixels, not {width} x {height}")
+    if trained in SETS and trained != data.removesuffix("-full"):
+        said.append(f"{trained}, not {data}")
+    return f"this network was trained for {' and for '.join(said)}" if said else ""
