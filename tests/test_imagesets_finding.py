@@ -124,6 +124,16 @@ def test_reasons_are_few_and_in_plain_words(tmp_path):
     assert "13 files that ought to be pictures are not read" in found.warnings[0]
 
 
+def test_the_list_is_shown_even_where_no_split_can_be_made(tmp_path, capsys):
+    own = fill(tmp_path / "own", {f"{'DCIM' if i % 2 else 'WhatsApp'}/{name}": each
+                                  for i, (name, each) in enumerate(FILES.items())})
+    assert main(["data", str(own)]) == 2
+    said = capsys.readouterr()
+    assert "identities   2: each sub-folder is one; such as 'DCIM', 'WhatsApp'" in said.out
+    assert "say --identity" in said.err and said.err.count("\n") == 1
+    assert main(["data", str(own), "--identity", "none"]) == 0
+
+
 def test_the_list_is_one_in_words_and_as_data(tmp_path, capsys):
     own = fill(tmp_path / "own", {f"p{i % 3}/{name}": each for i, (name, each) in enumerate(FILES.items())}
                | {"p0/cut.png": FILES["00.png"][:300], "p1/film.mov": b"x"})

@@ -27,19 +27,25 @@ def add_reading_options(p: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """coldavg data: the fate of every file, and the split."""
-    images, train, test = (open_images(options.data, split, identity=options.identity, fit=options.fit)
-                           for split in ("all", "train", "test"))
-    facts = describe(options.data, images, train, test)
+    reading = {"identity": options.identity, "fit": options.fit}
+    images = open_images(options.data, "all", **reading)
+    facts, why = {"source": str(images.source), "sha256": images.sha256}, None
+    try:
+        facts |= describe_split(images, *(open_images(options.data, split, **reading) for split in ("train", "test")))
+    except ValueError as error:  # it is said, but after all that was found
+        why = error
+    facts["terms"] = SETS[options.data].terms if options.data in SETS else "yours"
     if options.json:
         print(json.dumps(facts | {"inspection": images.inspection.as_json()}, indent=2))
-        return
-    for name, fact in (facts | images.inspection.lines()).items():
-        print(f"{name:<12} {fact}")
+    else:
+        for name, fact in (facts | images.inspection.lines()).items():
+            print(f"{name:<12} {fact}")
+    if why:
+        raise why
 
 
-def describe(data: str, images: ImageSet, train: ImageSet, test: ImageSet) -> dict:
-    """Where the set lies, and how it is split."""
+def describe_split(images: ImageSet, train: ImageSet, test: ImageSet) -> dict:
+    """How many images are trained on, and how many are there to be asked about."""
     doubles = len(images) - len(train) - len(test)
     more = f"; {doubles} more left out, whose very pixels are in training" if doubles else ""
-    return {"source": str(images.source), "sha256": images.sha256, "training": len(train), "test": f"{len(test)}{more}",
-            "terms": SETS[data].terms if data in SETS else "yours"}
+    return {"training": len(train), "test": f"{len(test)}{more}"}

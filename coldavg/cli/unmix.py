@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .. import __version__
+from ..evaluation.plausibility import say_plausible
 from ..networks import load_network, network_file
 from ..samplers import SAMPLERS
 from ..support.figures import show
@@ -66,7 +67,10 @@ def run(options: argparse.Namespace) -> None:
             "sampler": "joint" if network.target == "joint" else options.sampler, "calls": result.calls,
             "seconds": round(seconds, 3), "resized": options.resize, "recovered": list(named),
             "comparison": f"{path.stem}-comparison.png", "version": __version__,
+            "plausible": say_plausible(mixture, network, network_file(options.network), k),
         }
+        if done["plausible"]["doubted"]:
+            print(f"{path.name}: {done['plausible']['words']}", file=sys.stderr)
         files |= {name: png(image) for name, image in named.items()}
         files[done["comparison"]] = png(show([[mixture, *result.images]], titles, inches=2), 120)
         files[f"{path.stem}.json"] = (json.dumps(done, indent=2) + "\n").encode()

@@ -1,0 +1,102 @@
+"""Is this an average of the kind that a network knows?  What it answers is compared with answers to right averages.
+
+A few figures of the picture and of the answer, taken together, lie near those of right averages, or far from them.
+How far is too far, and how often that is wrong, `scripts/plausibility.py` measures for each network.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..mixing import check_weights, mix
+from ..networks import FOLDER
+from ..predictor import Network
+from ..support.files import fingerprint
+from .attackers import recover
+
+FILE = FOLDER / "plausibility.json"
+DOUBTED = 0.015  # of right averages that may be doubted where the threshold is set
+LEAST = 1e-7  # below which a squared error is none
+
+
+def measure_figures(mixture: Tensor, network: Network, k: int | None = None) -> Tensor:
+    """Figures of averages (N, C, H, W) and of what a network answers to them: (N, 9), float64.
+
+    Brightness, contrast and roughness of the average; how far the answers are apart, leave [-1, 1], are rough, share
+    edges; how far the network's own words miss the average; and how well it takes its answers apart once more, when
+    the last of them was turned upside down.
+    """
+    k = k or (network.k if network.target == "joint" else 2)
+    images, _ = recover(mixture, network, k=k)
+    turned = torch.cat([images[:, :-1], images[:, -1:].flip(-2)], 1).clamp(-1, 1)
+    again, _ = recover(mix(turned), network, k=k)
+    parts = [mixture.flatten(1).mean(1), log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
+             log_of(images.var(1).flatten(1).mean(1)), log_of((images.abs() - 1).relu().square().flatten(1).mean(1)),
+             log_of(roughness(images.flatten(1, 2))), shared_edges(images), log_of(missed(mixture, images, network)),
+             log_of(torch.minimum(*((again.flip(1) if flipped else again).sub(turned).square().flatten(1).mean(1)
+                                    for flipped in (False, True))))]
+    return torch.stack([part.double() for part in parts], 1)
+
+
+def log_of(energy: Tensor) -> Tensor:
+    """The logarithm of a squared error or variance, from LEAST on."""
+    return energy.clamp_min(LEAST).log()
+
+
+def roughness(image: Tensor) -> Tensor:
+    """The mean squared difference of neighbours, (N,) from (N, C, H, W)."""
+    return sum((image.diff(dim=dim).square().flatten(1).mean(1)) for dim in (-1, -2))
+
+
+def shared_edges(images: Tensor) -> Tensor:
+    """How alike the edges of the first two answers are: the correlation of their differences, (N,)."""
+    one, other = (torch.cat([images[:, i].diff(dim=dim).flatten(1) for dim in (-1, -2)], 1) for i in (0, 1))
+    return torch.cosine_similarity(one, other, dim=1)
+
+
+@torch.no_grad()
+def missed(mixture: Tensor, images: Tensor, network: Network) -> Tensor:
+    """How far the network's own answer is from averaging to what was published; 0 of one that says one image."""
+    if network.target != "joint" or images.shape[1] != network.k:
+        return torch.zeros(len(mixture))
+    weights = check_weights(network.weights, network.k)
+    alpha = (1 - weights[0]).to(mixture).expand(len(mixture))
+    own = network(mixture, alpha, *[images] * bool(network.looks))
+    return (torch.einsum("bkchw,k->bchw", own, weights.to(own)) - mixture).square().flatten(1).mean(1)
+
+
+def fit_right(figures: Tensor) -> dict:
+    """Where the figures (N, D) of right averages lie: their centre, and how to whiten what is apart from it."""
+    centre = figures.mean(0)
+    spread = torch.cov(figures.T) + 1e-6 * torch.eye(figures.shape[1], dtype=figures.dtype)
+    return {"centre": centre.tolist(), "whiten": torch.linalg.cholesky(torch.linalg.inv(spread)).T.tolist()}
+
+
+def distance_from(figures: Tensor, right: dict) -> Tensor:
+    """How far figures (N, D) lie from those of right averages, (N,), in standard deviations (Mahalanobis)."""
+    whiten = torch.tensor(right["whiten"], dtype=figures.dtype)
+    return ((figures - torch.tensor(right["centre"], dtype=figures.dtype)) @ whiten.T).norm(dim=1)
+
+
+def known_of(file: Path) -> dict | None:
+    """What was measured of the network in this file; None if nothing was."""
+    held = json.loads(FILE.read_text()) if FILE.exists() else {}
+    return held.get(fingerprint(file))
+
+
+def say_plausible(mixture: Tensor, network: Network, file: Path, k: int) -> dict:
+    """Whether one average (C, H, W) is plausible for the network of a file, as figures and in words."""
+    known = known_of(file)
+    if known is None or k != known["k"]:
+        return {"doubted": None, "words": "whether this is an average of the kind that the network knows was not "
+                                          "measured for this network"}
+    distance = distance_from(measure_figures(mixture[None], network, k), known).item()
+    doubted = distance > known["threshold"]
+    words = (f"this does not look like an average of {k} images of the kind that the network knows: of right ones "
+             f"{known['right_doubted']:.1f} % are doubted so" if doubted else
+             "nothing speaks against an average of the kind that the network knows; not told from it are "
+             f"{', '.join(known['not_told']) or 'none of the wrong kinds that were tried'}")
+    return {"doubted": doubted, "distance": round(distance, 3), "threshold": known["threshold"], "words": words,
+            "doubted_of_right": known["right_doubted"], "doubted_of_wrong": known["wrong_doubted"]}
