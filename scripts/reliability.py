@@ -7,7 +7,6 @@ import argparse
 import io
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -123,8 +122,8 @@ def try_networks(folder: Path, share: float) -> Iterator[dict]:
 
 def flip_bit(content: bytes, i: int) -> bytes:
     """The content with one seeded bit changed."""
-    harmed, rng = bytearray(content), random.Random(i)
-    harmed[rng.randrange(len(harmed))] ^= 1 << rng.randrange(8)
+    harmed, rng = bytearray(content), np.random.RandomState(i)
+    harmed[rng.randint(len(harmed))] ^= 1 << rng.randint(8)
     return bytes(harmed)
 
 
@@ -156,7 +155,7 @@ def try_kills(folder: Path, share: float) -> Iterator[dict]:
         whole = folder / f"{what}-whole"
         seconds = finish([*words, str(whole if what == "audit" else whole / "n.safetensors")], 0)[0]
         different = killed = 0
-        rng = random.Random(0)
+        rng = np.random.RandomState(0)
         for i in range(max(1, round(20 * share))):
             out = folder / f"{what}-{i}"
             killed += finish([*words, str(out if what == "audit" else out / "n.safetensors")],
@@ -219,7 +218,7 @@ def try_files(folder: Path, share: float) -> Iterator[dict]:
 
 def try_fuzz(folder: Path, share: float) -> Iterator[dict]:
     """Files changed, cut and lengthened at random: whatever is written in them, the list is printed."""
-    rng = random.Random(0)
+    rng = np.random.RandomState(0)
     seeds = {name: content for name, content in strange_files().items() if 0 < len(content) < 10**6}
     tried = wrong = 0
     for round_ in range(round(300 * share)):
@@ -227,8 +226,8 @@ def try_fuzz(folder: Path, share: float) -> Iterator[dict]:
         for name, content in seeds.items():
             harmed = bytearray(content)
             for _ in range(rng.choice((1, 3, 30))):
-                harmed[rng.randrange(len(harmed))] = rng.randrange(256)
-            harmed = harmed[: rng.randrange(len(harmed))] if rng.random() < 0.2 else harmed
+                harmed[rng.randint(len(harmed))] = rng.randint(256)
+            harmed = harmed[: rng.randint(len(harmed))] if rng.rand() < 0.2 else harmed
             files[f"f{round_}/{name}"] = bytes(harmed)
         source = zipped(folder / "fuzz.zip", files | {f"good/{name}": each for name, each in FILES.items()})
         code, said = run_quietly(["data", str(source)])

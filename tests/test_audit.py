@@ -59,14 +59,33 @@ def test_of_pure_noise_nothing_comes_back(tmp_path):
     assert "20 steps of training" in found["verdict"]["sentence"]
 
 
-def test_where_groups_hold_one_image_twice_the_average_is_the_image(tmp_path):
+def test_an_image_that_is_there_twice_is_never_averaged_with_itself(tmp_path):
     images = load("digits")[:30]
     write(tmp_path / "double", images), write(tmp_path / "double", images, "{i}-again.png")
     plan = Plan(str(tmp_path / "double"), groups="nearest", size=28, attacker="digits-joint", count=30)
     found = run_audit(plan, tmp_path / "out")
-    assert found["verdict"]["level"] == "same" and "hide nothing" in found["verdict"]["sentence"]
-    mixed = run_audit(Plan(str(tmp_path / "double"), size=28, attacker="digits-joint", count=30), tmp_path / "mixed")
-    assert mixed["verdict"]["level"] == "high", "grouped at random they do hide something, and it comes back"
+    assert found["images"]["inspection"]["copies"] == 30
+    assert found["verdict"]["level"] != "same", "else the average would be the image"
+    assert found["results"][0]["averages"] == 30
+
+
+def test_the_headline_says_what_matters_and_the_report_what_was_read(tmp_path):
+    found = run_audit(Plan("digits", attacker="digits-joint", count=30), tmp_path)
+    pictures, people, archive = found["verdict"]["headline"]
+    assert pictures.startswith("Pictures got back: ") and people.startswith("People found: not asked, for each image")
+    assert archive.startswith("Images found by whoever holds an archive with them in it: 100 %")
+    text = (tmp_path / "report.html").read_text()
+    assert archive in text and text.index("What was read") < text.index("What came back")
+    assert "1 seen, 14000 images read from them" in text
+
+
+def test_too_few_identities_are_told_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("coldavg.audit.run.find_attackers", lambda *words: pytest.fail("it trains"))
+    data = write(tmp_path / "own", load("digits")[:60], "p{i}.png")
+    for i in range(60):
+        (tmp_path / "own" / f"p{i}.png").rename(tmp_path / "own" / f"Ann{i % 6}_{i}.png")
+    with pytest.raises(ValueError, match="leave 1 identities to audit, of 6 .by the pattern .*; averages of 2 need as"):
+        run_audit(Plan(data, size=16, identity=r"(Ann\d)_"), tmp_path / "out")
 
 
 def test_an_average_that_is_nearly_one_of_its_images_hides_nothing(tmp_path):

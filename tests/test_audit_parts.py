@@ -19,7 +19,7 @@ from coldavg.audit.measure import measure_attack, measure_search
 from coldavg.audit.people import choose_recogniser, find_people
 from coldavg.audit.privacy import separation
 from coldavg.audit.report import page
-from coldavg.audit.verdict import judge
+from coldavg.audit.verdict import headline, judge
 from coldavg.evaluation import Averaging, recover
 from coldavg.evaluation.recognisers import learn_discriminants, reduce_pixels
 from coldavg.metrics import summarise
@@ -45,6 +45,7 @@ def linked(average, recovered, chance=1.0):
     (row(success=(52, 49, 55)), "unclear", "disagree"),
     (row(success=(52, 49, 55), gain=(0.1, 0.0, 0.2)), "none", "got nothing back"),
     (row(same=0.96), "same", "hide nothing"),
+    (row(success=(60, 20, 90), gain=(1.0, -0.5, 2.0)), "few", "Too few averages to say"),
     (row(success=(40, 35, 45), people=linked((20, 12, 28), (2, 0, 4))), "high", "averages themselves 20 % .*12 to 28"),
     (row(success=(40, 35, 45), people=linked((2, 0, 4), (20, 12, 28))), "high", "In the recovered images 20 %"),
     (row(success=(40, 35, 45), gain=(0.1, 0.0, 0.2), people=linked((20, 12, 28), (20, 12, 28), 10)), "none",
@@ -53,6 +54,14 @@ def linked(average, recovered, chance=1.0):
 def test_the_verdict_follows_from_the_low_ends_of_the_intervals(given, level, words):
     said, sentence = judge(given)
     assert said == level and re.search(words, sentence), sentence
+
+
+def test_the_headline_says_where_there_is_too_little_to_say():
+    wide = row(success=(60, 20, 90)) | {"found": 100, "found_interval": [95, 100],
+                                        "people": linked((20, 1, 60), (5, 0, 12))}
+    pictures, people, archive = headline([wide])
+    assert pictures.endswith("too few to say.") and people.endswith("too few to say.") and "themselves" in people
+    assert "100 % (95 to 100)" in archive and not archive.endswith("too few to say.")
 
 
 def noise(count, side=16, seed=0):

@@ -83,7 +83,7 @@ def read_members(file: Path, images: Sequence[str], averages: Sequence[str]) -> 
     A row is an average and its members, or an average and one of them, row after row; a first row that names nothing
     is a heading.  ValueError for a name that is not there, or for averages of different numbers of members.
     """
-    known_averages, known_images, found, unknown = places(averages), places(images), {}, []
+    known_averages, known_images, found, unknown = index_names(averages), index_names(images), {}, []
     table = read_table(file)
     for number, row in enumerate(table):
         cells = [cell for cell in row if cell]
@@ -104,7 +104,7 @@ def read_members(file: Path, images: Sequence[str], averages: Sequence[str]) -> 
     return np.array(list(found.values())), np.array(list(found))
 
 
-def places(names: Sequence[str]) -> dict[str, int]:
+def index_names(names: Sequence[str]) -> dict[str, int]:
     """Where each name is, said whole, without folders, or without ending too, where that is one file's alone."""
     found: dict[str, list[int]] = {}
     for i, name in enumerate(names):

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 APART = 4  # bits of 64 in which the hashes of near-copies may differ
 LEVELS = 3.0  # and mean levels of 255 by which their luminance does, at 16 x 16 pixels, once equally bright
+PART = 0.08  # and as a part of what they vary themselves: on light paper all pictures are alike
 BANDS = 4  # of the hash: two that differ in fewer bits than these are equal in one of them
 MOST = 40  # pictures further on that each is compared with in its band: sets of the alike stay linear
 
@@ -84,8 +85,9 @@ def alike(pixels: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if not len(one):
         return np.empty(0, bool)
     small = np.stack([reduce(pixels[row]) for row in needed])
-    gap = np.abs(small[position[: len(one)]] - small[position[len(one):]]).mean((1, 2))
-    return gap < LEVELS
+    first, second = small[position[: len(one)]], small[position[len(one):]]
+    varied = np.minimum(np.abs(first).mean((1, 2)), np.abs(second).mean((1, 2)))
+    return np.abs(first - second).mean((1, 2)) < np.minimum(LEVELS, PART * varied)
 
 
 def reduce(pixels: np.ndarray) -> np.ndarray:
