@@ -58,10 +58,11 @@ def test_the_verdict_follows_from_the_low_ends_of_the_intervals(given, level, wo
 
 def test_the_headline_says_where_there_is_too_little_to_say():
     wide = row(success=(60, 20, 90)) | {"found": 100, "found_interval": [95, 100],
-                                        "people": linked((20, 1, 60), (5, 0, 12))}
+                                        "people": linked((20, 1, 60), (5, 0, 12)) | {"averages": 100}}
     pictures, people, archive = headline([wide])
     assert pictures.endswith("too few to say.") and people.endswith("too few to say.") and "themselves" in people
     assert "100 % (95 to 100)" in archive and not archive.endswith("too few to say.")
+    assert headline([wide | {"averages": 5}])[2].endswith("too few to say."), "all of five say little"
 
 
 def noise(count, side=16, seed=0):

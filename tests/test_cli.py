@@ -61,9 +61,11 @@ def test_unmix_by_a_path_network_with_weights(tmp_path):
     words = ["unmix", *(str(tmp_path / f"{n}.png") for n in "ab"), "--network", "digits-original", "--sampler", "naive",
              "--steps", "3", "--weights", "0.6,0.4", "--out", str(out)]
     assert main(words) == 0
-    assert len(list(out.iterdir())) == 8
+    assert len(list(out.iterdir())) == 12, "which image has the larger weight can't be seen: both orders are written"
     done = json.loads((out / "b.json").read_text())
     assert (done["calls"], done["sampler"], done["weights"]) == (3, "naive", [0.6, 0.4])
+    assert done["other_weights"] == [0.4, 0.6] and (out / done["other_recovered"][1]).exists()
+    assert (out / "b-1.png").read_bytes() != (out / "b-other-1.png").read_bytes()
 
 
 def picture(path, mode="L", size=(28, 28), kind="PNG"):

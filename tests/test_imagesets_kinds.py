@@ -301,3 +301,20 @@ def test_what_other_packages_ship_is_read_or_named():
     found = open_images(folder, "all").inspection
     assert found.images > 100 and found.formats["NumPy"] == 200 and found.files >= 40
     assert sum(each["count"] for each in (found.passed | found.broken).values()) <= found.files
+
+
+def test_files_changed_at_random_end_in_a_picture_or_in_one_plain_reason():
+    seeds = {"a.png": packed(noise(0)), "a.jpg": packed(noise(1), "JPEG"), "a.tif": packed(twelve_bits(0), "TIFF"),
+             "a.npy": saved(noise(2, (3, 9, 9))), "a.npz": saved(x=noise(3, (3, 9, 9)), y=np.arange(3)),
+             "a.nii": bytes(400), "a.dcm": bytes(128) + b"DICM" + bytes(300), "a.webp": packed(noise(4), "WEBP")}
+    rng, reasons = np.random.RandomState(0), set()
+    for name, content in seeds.items():
+        for _ in range(25):
+            harmed = np.frombuffer(content, np.uint8).copy()
+            harmed[rng.randint(len(harmed), size=rng.choice([1, 5, 50]))] = rng.randint(256)
+            try:
+                for picture in read_pictures(harmed[: rng.randint(1, 2 * len(harmed))].tobytes(), name, Fit(16, 1)):
+                    assert picture.values.shape == (16, 16, 1) and np.isfinite(picture.values).all()
+            except Exception as error:  # what `Decoding` catches
+                reasons.add(str(explain(error)))
+    assert 2 < len(reasons) < 25 and not any("\n" in reason or "Error" in reason for reason in reasons), reasons

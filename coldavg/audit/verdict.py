@@ -2,6 +2,7 @@
 
 SAME = 0.95  # SSIM of an average to one of its images from which on it hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
+LEAST = 10  # averages: of fewer nothing is said with confidence
 WIDE = 40.0  # % that an interval may span which says "nothing": beyond, there is too little to say
 PEOPLE = (5.0, 2.0)  # rank 1 in %, and as a multiple of chance, whose low end makes a risk high
 
@@ -53,7 +54,7 @@ def headline(rows: list[dict]) -> list[str]:
     picture = max(rows, key=lambda row: row["success_interval"][0])
     least, most = picture["success_interval"]
     said = [f"Pictures got back: {picture['success']:.0f} % of the recovered images ({least:.0f} to {most:.0f}) are "
-            f"more like the truth than the average is{too_few(least, most, HIGH[1])}."]
+            f"more like the truth than the average is{too_few(least, most, HIGH[1], picture["averages"])}."]
     asked = [(row["people"], name) for row in rows if row["people"] for name in ("average", "recovered")]
     if asked:
         people, name = max(asked, key=lambda each: each[0][f"{each[1]}_interval"][0])
@@ -61,16 +62,19 @@ def headline(rows: list[dict]) -> list[str]:
         where = "the averages themselves" if name == "average" else "the recovered images"
         needed = max(PEOPLE[0], PEOPLE[1] * people["chance"])
         said.append(f"People found: {people[name]:.0f} % ({low:.0f} to {high:.0f}) at once in {where}, chance is "
-                    f"{people['chance']:.1f} %{too_few(low, high, needed)}.")
+                    f"{people['chance']:.1f} %{too_few(low, high, needed, people["averages"])}.")
     else:
         said.append(f"People found: not asked, for {rows[0]['people_why']}.")
     archive = max(rows, key=lambda row: row["found_interval"][0])
     low, high = archive["found_interval"]
     said.append(f"Images found by whoever holds an archive with them in it: {archive['found']:.0f} % ({low:.0f} to "
-                f"{high:.0f}), without any network{too_few(low, high, 50)}.")
+                f"{high:.0f}), without any network{too_few(low, high, 50, archive["averages"])}.")
     return said
 
 
-def too_few(low: float, high: float, needed: float) -> str:
-    """A remark where an interval holds both what is a danger and what is none, and is wide."""
-    return ": too few to say" if low < needed <= high and high - low > WIDE else ""
+def too_few(low: float, high: float, needed: float, averages: int) -> str:
+    """A remark where there are few averages, or an interval holds both what is a danger and what is none, and is wide.
+
+    Where all of few turn out alike, a bootstrap interval is a point, and says more than is known.
+    """
+    return ": too few to say" if averages < LEAST or low < needed <= high and high - low > WIDE else ""

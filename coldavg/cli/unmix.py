@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import __version__
 from ..evaluation.plausibility import say_plausible
 from ..networks import load_network, network_file
+from ..predictor import Network
 from ..samplers import SAMPLERS
 from ..support.figures import show
 from ..support.files import fingerprint
@@ -34,8 +35,9 @@ def add_options(p: argparse.ArgumentParser) -> None:
                                             "that looks again (default: its own)")
     p.add_argument("--k", type=int, help="how many images were mixed (default: 2, or those of a joint network)")
     p.add_argument("--weights", type=numbers(float),
-                   help="mixing weights, as 0.6,0.4, the first of the image that comes back first (default: equal, or "
-                        "a network's own)")
+                   help="mixing weights, as 0.6,0.4, the first of the image that comes back first, for the networks "
+                        "of the package the brighter one; of a pair the other order is tried too (default: equal, or a "
+                        "network's own)")
     p.add_argument("--resize", action="store_true", help="crop to the middle and resize to the network's size")
     p.add_argument("--out", type=Path, required=True, help="folder for the results")
     p.set_defaults(run=run)
@@ -71,8 +73,15 @@ def run(options: argparse.Namespace) -> None:
         }
         if done["plausible"]["doubted"]:
             print(f"{path.name}: {done['plausible']['words']}", file=sys.stderr)
+        rows = [[mixture, *result.images]]
+        if other := other_order(options, network):
+            turned = unmix(mixture, network, options.sampler, options.steps, options.k, other).images
+            done |= {"other_weights": list(other), "other_recovered": [f"{path.stem}-other-{i}.png"
+                                                                       for i in range(1, k + 1)]}
+            named |= dict(zip(done["other_recovered"], turned))
+            rows.append([mixture, *turned])
         files |= {name: png(image) for name, image in named.items()}
-        files[done["comparison"]] = png(show([[mixture, *result.images]], titles, inches=2), 120)
+        files[done["comparison"]] = png(show(rows, titles, inches=2), 120)
         files[f"{path.stem}.json"] = (json.dumps(done, indent=2) + "\n").encode()
     given = {path.resolve() for path in options.image}
     for name in files:
@@ -80,6 +89,14 @@ def run(options: argparse.Namespace) -> None:
             raise ValueError(f"--out {str(options.out)!r} holds {name!r}, a picture given or a folder; choose another")
     write_together(options.out, files)
     print(f"{len(files)} files in {options.out}: {', '.join(files)}")
+
+
+def other_order(options: argparse.Namespace, network: Network) -> tuple[float, ...] | None:
+    """The weights of a pair the other way round, if a path network takes them: the picture does not say which it is."""
+    weights = options.weights
+    if network.target == "joint" or not weights or len(weights) != 2 or weights[0] == weights[1]:
+        return None
+    return weights[::-1] if weights[0] <= network.alpha_max else None
 
 
 def read_image(path: Path, channels: int, size: tuple[int, int] | None, resize: bool = False) -> Tensor:

@@ -1,0 +1,41 @@
+"""What is no average of the kind that a network knows is told from right ones, and what was not measured is said."""
+
+import json
+
+import pytest
+import torch
+
+from coldavg import load, load_network
+from coldavg.evaluation import plausibility
+from coldavg.evaluation.averaging import PAIRS
+from coldavg.evaluation.plausibility import distance_from, fit_right, measure_figures, say_plausible
+from coldavg.networks import network_file
+from coldavg.support.files import fingerprint
+
+
+def test_distance_is_that_of_standard_normal_figures():
+    figures = torch.randn(4000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5 + 2
+    right = fit_right(figures)
+    assert distance_from(figures, right).square().mean().item() == pytest.approx(3, abs=0.05), "as many as figures"
+    apart = distance_from(torch.tensor([[2.0, 2.0, 12.0]], dtype=torch.float64), right)
+    assert apart.item() == pytest.approx(2, abs=0.1)
+
+
+def test_noise_and_single_digits_are_doubted_and_right_averages_are_not(tmp_path, monkeypatch):
+    network, file = load_network("digits-joint"), network_file("digits-joint")
+    digits = load("digits")[:150]
+    shown = PAIRS.publish(digits.unflatten(0, (75, 2)))
+    monkeypatch.setattr(plausibility, "FILE", tmp_path / "plausibility.json")
+    assert say_plausible(shown[0], network, file, 2)["doubted"] is None, "nothing was measured"
+    figures = measure_figures(shown, network)
+    right = fit_right(figures[:60])
+    threshold = 1.01 * distance_from(figures[60:], right).max().item()
+    entry = right | {"k": 2, "threshold": threshold, "right_doubted": 1.0, "wrong_doubted": {},
+                     "not_told": ["averages of 3"]}
+    (tmp_path / "plausibility.json").write_text(json.dumps({fingerprint(file): entry}))
+    told = say_plausible(shown[65], network, file, 2)
+    assert not told["doubted"] and "averages of 3" in told["words"]
+    noise = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for wrong in (digits[0], noise):
+        assert say_plausible(wrong, network, file, 2)["doubted"]
+    assert say_plausible(shown[65], network, file, 4)["doubted"] is None
