@@ -189,14 +189,18 @@ FIGURES = ("seconds", "seconds_again", "memory_mb")  # of a row of reliability, 
 
 
 class Laboratory(Directive):
-    """The laboratory, if the build could lay it under the site; else why it is not there."""
+    """The laboratory, or why it is not there."""
 
     def run(self) -> list[nodes.Node]:
-        source = Path(self.state.document.settings.env.app.srcdir)
-        if (source / "_extra" / "_static" / "lab" / "laboratory.json").exists():
-            return [nodes.raw("", (source / "book" / "laboratory.html").read_text(), format="html")]
-        text = "This copy of the book was built without npm, so the laboratory is not in it: build it where npm is."
-        return [nodes.note("", nodes.paragraph("", text))]
+        return [laboratory(Path(self.state.document.settings.env.app.srcdir))]
+
+
+def laboratory(source: Path) -> nodes.Node:
+    """The page of the laboratory, if the build could lay what it runs on under the site; else a note that says why."""
+    if (source / "_extra" / "_static" / "lab" / "laboratory.json").exists():
+        return nodes.raw("", (source / "book" / "laboratory.html").read_text(), format="html")
+    text = "This copy of the book was built without npm, so the laboratory is not in it: build it where npm is."
+    return nodes.note("", nodes.paragraph("", text))
 
 
 def choices(data: str, k: int, group: list[dict]) -> list[list]:

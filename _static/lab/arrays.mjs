@@ -49,7 +49,7 @@ const FUNCTIONS = {
 };
 
 function place(d, rank) {
-  if (d < -rank || d >= rank) throw new Error(`there is no dimension ${d} among ${rank}`);
+  if (d < -rank || d >= rank) throw new Error(`there is no number ${d} among ${rank}: they count from 0`);
   return (d + rank) % rank;
 }
 

@@ -16,7 +16,8 @@ def write_cell(told, sampler):
             return f"from_8_bits(torch.tensor(decode(Path({file!r}).read_bytes(), {size})[0])).movedim(-1, 0)"
         if digit.isdigit():
             return f'ca.load("digits")[{digit}]'
-        return f'from_8_bits(torch.tensor([*zlib.decompress(base64.urlsafe_b64decode("{digit}==="))])).reshape(1, 28, 28)'
+        levels = f'torch.tensor([*zlib.decompress(base64.urlsafe_b64decode("{digit}==="))])'
+        return f"from_8_bits({levels}).reshape(1, 28, 28)"
 
     files = state["files"] + ["", ""]
     weights = f"[{weight}, {round(1 - weight, 2)}]"

@@ -9,8 +9,8 @@ export class Client {
   id = 0;
 
   constructor(folder) {
-    document.head.append(Object.assign(document.createElement("meta"),
-      { httpEquiv: "Content-Security-Policy", content: POLICY }));
+    const policy = { httpEquiv: "Content-Security-Policy", content: POLICY };
+    document.head.append(Object.assign(document.createElement("meta"), policy));
     this.folder = folder;
     this.renew();
   }
@@ -37,6 +37,7 @@ export class Client {
 
   // What is being computed is given up, with these words
   stop(words) {
+    clearTimeout(this.timer);
     this.worker.terminate();
     for (const { reject } of this.asked.values()) reject(new Error(words));
     this.asked.clear();

@@ -1,5 +1,4 @@
 // A sampler against the built-in ones: teach/workshop.py's comparison, on pairs that the page has.
-
 import { each, index, roundHalfEven } from "./arrays.mjs";
 import { bootstrapInterval, mean, roundTo8Bits, scorePairs } from "./pixels.mjs";
 
@@ -9,18 +8,18 @@ export async function compare({ text, pairs, calls }, { name, calls: four }, net
   const sides = [":,0", ":,1"].map((side) => index(pairs, side.split(",")));
   const mixture = roundTo8Bits(each((x, r) => (x + r) / 2, ...sides)), rows = [];
   const texts = { ...Object.fromEntries(known.builtIn.map((one) => [one, known.samplers[one]])), [name]: text };
-  let first = null, done = 0;
+  let first = null;
   for (const [sampler, of] of Object.entries(texts)) {
-    const row = { name: sampler, calls: 0 }, counting = { ...network, ask: async (x, alpha) => {
+    let asked = 0;
+    const ask = async (x, alpha) => {
       const start = x === mixture && alpha === 0.5; // what all samplers ask first is asked once
       const answer = await (start ? (first ??= network.ask(x, alpha)) : network.ask(x, alpha));
-      row.calls += 1;
-      await progress(Math.min(1, ++done / (calls * Object.keys(texts).length)));
+      await progress((rows.length + Math.min(1, ++asked / calls)) / Object.keys(texts).length);
       return answer;
-    } };
+    };
     const steps = sampler === name ? Math.max(1, roundHalfEven((4 * calls) / four)) : calls;
-    row.psnrs = scorePairs(await python.unmix({ mixture, text: of, steps }, counting), pairs).map(mean);
-    rows.push(row);
+    const { images } = await python.unmix({ mixture, text: of, steps }, { ...network, ask });
+    rows.push({ name: sampler, calls: asked, psnrs: scorePairs(images, pairs).map(mean) });
   }
   return measure(rows, name).sort((one, other) => other.psnr - one.psnr);
 }

@@ -1,5 +1,4 @@
 // Images on canvases, the film of a walk, its curve, and the table of a comparison.
-
 import { toLevel } from "./pixels.mjs";
 
 // The image in `data` from `from` on, as a canvas takes it
@@ -38,20 +37,19 @@ export function curve(svg, psnrs, columns, average) {
 
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 const plain = (text) => text.replace(/[<&]/g, (found) => `&#${found.charCodeAt(0)};`);
+const HEADS = ["sampler", "calls", "PSNR, dB", "ahead by, dB", "95 % interval", "drawn", "on so many pairs"];
 
 // The rows of a comparison; each interval is drawn too, around a line at zero
 export function table(rows) {
   const reach = Math.max(0.1, ...rows.flatMap(({ interval }) => interval.map(Math.abs)));
-  const at = (value) => 80 + (75 * value) / reach;
+  const at = (value) => 80 + (75 * value) / reach, mine = plain(rows.find((row) => row.mine).name);
   const bar = ({ interval: [low, high], ahead }) => `<svg viewBox="0 0 160 18" aria-hidden="true">
     <line x1="80" x2="80" y1="0" y2="18"/><line class="range" x1="${at(low)}" x2="${at(high)}" y1="9" y2="9"/>
     <circle cx="${at(ahead)}" cy="9" r="5"/></svg>`;
-  const ahead = (row) => (row.mine ? ["", "", "", ""] : [signed(row.ahead), row.interval.map(signed).join(" to "),
-    bar(row), `${Math.round(100 * row.wins)} %`]);
-  const cells = (row) => [row.calls, row.psnr.toFixed(2), ...ahead(row)].map((cell) => `<td class="number">${cell}</td>`);
-  const heads = ["sampler", "calls", "PSNR, dB", "ahead by, dB", "95 % interval", "drawn", "on so many pairs"];
-  const mine = plain(rows.find((row) => row.mine).name);
+  const line = (row) => `<tr><th scope="row">${plain(row.name)}</th>${[row.calls, row.psnr.toFixed(2),
+    ...(row.mine ? ["", "", "", ""] : [signed(row.ahead), row.interval.map(signed).join(" to "), bar(row),
+      `${Math.round(100 * row.wins)} %`])].map((cell) => `<td class="number">${cell}</td>`).join("")}</tr>`;
   return `<table class="coldavg-table"><caption>By how much ${mine} is ahead of the others, pair by pair.</caption>
-    <thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead><tbody>
-    ${rows.map((row) => `<tr><th scope="row">${plain(row.name)}</th>${cells(row).join("")}</tr>`).join("")}</tbody></table>`;
+    <thead><tr>${HEADS.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead>
+    <tbody>${rows.map(line).join("")}</tbody></table>`;
 }

@@ -1,5 +1,4 @@
 // The editor: CodeMirror 6, with Python's colours, and a mark on the line where a mistake is.
-
 import { defaultKeymap, history, historyKeymap } from "./editor/codemirror-commands.js";
 import { python } from "./editor/codemirror-lang-python.js";
 import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "./editor/codemirror-language.js";

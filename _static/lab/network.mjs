@@ -1,5 +1,4 @@
 // A network of the package: its graph in ONNX, its parameters in the file that the package ships; run by onnxruntime.
-
 import { array, stack } from "./arrays.mjs";
 
 async function load(address) {
@@ -8,17 +7,16 @@ async function load(address) {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-// { facts, ask, close } of a network: `facts` as in laboratory.json, `runtime` is onnxruntime-web, its files in `folder`
+// { facts, ask, close } of a network: `facts` as in laboratory.json; `runtime` is onnxruntime-web, from `folder`
 export async function openNetwork(facts, runtime, folder) {
   const address = (ending) => new URL(`${facts.name}.${ending}`, folder);
   const [graph, parameters] = await Promise.all([load(address("onnx")), load(address("safetensors"))]);
-  runtime.env.wasm.numThreads = 1; // more need headers that a plain server does not send
-  runtime.env.wasm.wasmPaths = folder;
+  Object.assign(runtime.env.wasm, { numThreads: 1, wasmPaths: folder }); // threads need headers that few servers send
   const session = await runtime.InferenceSession.create(graph, {
     executionProviders: ["wasm"], externalData: [{ path: "parameters", data: parameters }] });
   const tensor = ({ shape, data }) => new runtime.Tensor("float32", Float32Array.from(data), shape);
 
-  // One call: x (B, C, H, W) at alpha; for a network that looks again its `last` answer (B, 2, C, H, W), if any
+  // One call: x (B, C, H, W) at alpha; for a network that looks again, its `last` answer (B, 2, C, H, W) if any
   async function ask(x, alpha, last) {
     const alphas = array([x.shape[0]], new Float64Array(x.shape[0]).fill(alpha));
     const again = facts.looks ? { last: tensor(last || stack([x, x], 1)) } : {};

@@ -1,5 +1,4 @@
 // The page of the laboratory: a form, whose state is also its address; whatever changes in it is computed anew.
-
 import { Generator, cat, each, stack } from "./arrays.mjs";
 import { Client } from "./client.mjs";
 import * as draw from "./draw.mjs";
@@ -20,15 +19,14 @@ export async function start(template) {
 
 class Page {
   constructor(client, known, form) {
-    const { indices, pairs, pixels } = known.shelf, levels = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
+    const { indices, pairs, pixels } = known.shelf, levels = Uint8Array.from(atob(pixels), (c) => c.charCodeAt(0));
     Object.assign(this, { client, known, form, pictures: [], files: [], points: [] });
     this.digits = Object.fromEntries(indices.map((name, i) => [name, digit(levels.subarray(784 * i, 784 * (i + 1)))]));
     this.pairs = pairs.map((two) => two.map((i) => String(indices[i])));
-    this.editor = openEditor($("editor"), () => this.run(), (text) => { form.code.value = text; });
+    this.editor = openEditor($("editor"), this.guard(() => this.run()), (text) => { form.code.value = text; });
   }
 
   get state() { return { round: "", ...Object.fromEntries(new FormData(this.form)) }; }
-
   get network() { return this.known.networks.find(({ name }) => name === this.form.network.value); }
 
   // Set the form as the address asks, and listen to it
@@ -44,27 +42,43 @@ class Page {
     this.editor.write(set.code ? await unpackText(set.code) : known.samplers[form.sampler.value]);
     $("shelf").append(...known.shelf.indices.map((name, i) => this.onShelf(name, known.shelf.labels[i])));
     form.onsubmit = (event) => event.preventDefault();
-    form.oninput = ({ target }) => this.hear(target);
-    form.onclick = ({ target }) => this[target.dataset.does]?.();
+    form.oninput = this.guard(({ target }) => this.hear(target));
+    form.onclick = this.guard(({ target }) => this[target.dataset.does]?.());
     this.listenToPad();
-    await this.run();
+    await this.guard(() => this.run())();
+  }
+
+  // A function that says what went wrong in it
+  guard(f) {
+    return async (...values) => {
+      try {
+        await f(...values);
+      } catch ({ message, line }) {
+        if (message === "superseded") return;
+        for (const id of ["said", "compared"]) say(id, "");
+        $("stop").hidden = $("progress").hidden = true;
+        say("mistake", message);
+        this.editor.mark(line, message);
+      }
+    };
   }
 
   onShelf(name, label) {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
-    Object.assign(button, { type: "button", ariaLabel: `a ${label}, test image ${name}`, onclick: () => this.choose(name) });
+    const words = `a ${label}, test image ${name}`, onclick = this.guard(() => this.choose(name));
+    Object.assign(button, { type: "button", ariaLabel: words, onclick });
     draw.paint(canvas, this.digits[name]);
     button.append(canvas);
     return button;
   }
 
-  hear(target) {
+  async hear(target) {
     if (target === $("call")) this.show();
-    if (target === $("files")) this.read();
+    if (target === $("files")) await this.read();
     if (target.name === "kind") this.offerNetworks();
     if (target.name === "network") this.setSteps();
     if (target.name === "sampler" && target.value !== "yours") this.editor.write(this.known.samplers[target.value]);
-    if (target.name) this.run();
+    if (target.name) await this.run();
   }
 
   offerNetworks(wanted) {
@@ -85,17 +99,16 @@ class Page {
 
   choose(name) {
     this.form[this.form.slot.value].value = name;
-    this.run();
+    return this.run();
   }
 
   another() {
     const at = this.pairs.findIndex(([first]) => first === this.form.first.value);
     [this.form.first.value, this.form.second.value] = this.pairs[(at + 1) % this.pairs.length];
-    this.run();
+    return this.run();
   }
 
   stop() { this.client.stop("Stopped."); }
-
   clear() { $("pad").getContext("2d").clearRect(0, 0, $("pad").width, $("pad").height); }
 
   listenToPad() {
@@ -105,30 +118,23 @@ class Page {
     pad.onpointerdown = (event) => {
       pad.setPointerCapture(event.pointerId);
       context.beginPath();
-      pad.onpointermove = (moved) => {
-        context.lineTo(...at(moved));
-        context.stroke();
-      };
+      pad.onpointermove = (moved) => [context.lineTo(...at(moved)), context.stroke()];
       pad.onpointermove(event);
     };
-    pad.onpointerup = pad.onpointercancel = async () => {
+    pad.onpointerup = pad.onpointercancel = this.guard(async () => {
       pad.onpointermove = null;
       const { data } = context.getImageData(0, 0, pad.width, pad.height);
       const levels = toDigit(Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]), pad.width);
       const name = await pack(levels);
       this.digits[name] = digit(levels);
-      this.choose(name);
-    };
+      await this.choose(name);
+    });
   }
 
   async read() {
     this.files = [...$("files").files].slice(0, 2);
-    try {
-      this.pictures = await this.client.ask("read", { files: this.files, size: this.network.size[0] });
-      await this.run();
-    } catch (error) {
-      this.fail(error);
-    }
+    this.pictures = await this.client.ask("read", { files: this.files, size: this.network.size[0] });
+    await this.run();
   }
 
   // The two images, the brighter first, as the book has it
@@ -141,9 +147,9 @@ class Page {
   }
 
   publish([brighter, other], { weight, noise, round }) {
-    const drawn = new Generator(0).randn(brighter.shape);
-    const noisy = each((x, r, z) => weight * x + (1 - weight) * r + noise * z, brighter, other, drawn);
-    return round ? roundTo8Bits(noisy) : each((value) => Math.min(1, Math.max(-1, value)), noisy);
+    const drawn = new Generator(0).randn(brighter.shape), mix = (x, r, z) => weight * x + (1 - weight) * r + noise * z;
+    const mixture = each(mix, brighter, other, drawn);
+    return round ? roundTo8Bits(mixture) : each((value) => Math.min(1, Math.max(-1, value)), mixture);
   }
 
   // Average, un-average, show; and write down in the address what was asked
@@ -153,39 +159,29 @@ class Page {
     for (const part of form.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== form.kind.value;
     if (this.known.samplers[form.sampler.value] !== form.code.value) form.sampler.value = "yours";
     $("compare").disabled = joint || form.kind.value !== "digits";
-    for (const id of ["mistake", "cell"]) say(id, "");
+    for (const id of ["mistake", "cell", "compared"]) say(id, "");
+    $("stop").hidden = $("progress").hidden = true;
     this.editor.mark();
-    try {
-      const { state } = this, pair = this.pair(state), mixture = this.publish(pair, state), { weight, code } = state;
-      this.write(state).catch(() => {}); // some browsers refuse many addresses in a short time
-      draw.paint($("mixture"), mixture);
-      this.truth = stack(pair, 1);
-      this.average = mean(scorePairs(stack([mixture, mixture], 1), this.truth)[0]);
-      this.points = [];
-      say("said", `Asking ${network.name} …`);
-      const told = { ...state, steps, files: this.files.map(({ name }) => name) };
-      const problem = { name: network.name, mixture, steps, text: code, alpha0: 1 - weight, state: told };
-      const { images, milliseconds, printed, cell } = await this.client.ask("unmix", problem, ({ point }) => {
-        this.points.push({ ...point, psnr: mean(scorePairs(point.guesses, this.truth)[0]) });
-        this.showAll(Math.max(this.points.length, joint ? steps : steps + 1));
-      });
-      this.showAll(this.points.length);
-      say("printed", printed.join("\n"));
-      say("cell", cell);
-      const calls = milliseconds.length, usual = milliseconds.sort((a, b) => a - b)[calls >> 1];
-      say("said", `${scorePairs(images, this.truth)[0].map((psnr) => psnr.toFixed(1)).join(" and ")} dB came back `
-        + `(the average itself: ${this.average.toFixed(1)} dB), in ${calls} call${calls > 1 ? "s" : ""} of ${usual.toFixed(0)} ms.`
-        + `${joint && weight !== "0.5" ? " This network was trained on equal weights, and takes them for equal." : ""}`);
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  fail({ message, line }) {
-    if (message === "superseded") return;
-    say("said", "");
-    say("mistake", message);
-    this.editor.mark(line, message);
+    const { state } = this, pair = this.pair(state), mixture = this.publish(pair, state), { weight, code } = state;
+    this.write(state).catch(() => {}); // some browsers refuse many addresses in a short time
+    draw.paint($("mixture"), mixture);
+    this.truth = stack(pair, 1);
+    this.average = mean(scorePairs(stack([mixture, mixture], 1), this.truth)[0]);
+    this.points = [];
+    say("said", `Asking ${network.name} …`);
+    const told = { ...state, steps, files: this.files.map(({ name }) => name) };
+    const problem = { name: network.name, mixture, steps, text: code, alpha0: 1 - weight, state: told };
+    const { images, milliseconds, printed, cell } = await this.client.ask("unmix", problem, ({ point }) => {
+      this.points.push({ ...point, psnr: mean(scorePairs(point.guesses, this.truth)[0]) });
+      this.showAll(Math.max(this.points.length, joint ? steps : steps + 1));
+    });
+    this.showAll(this.points.length);
+    say("printed", printed.join("\n"));
+    say("cell", cell);
+    const calls = milliseconds.length, each = milliseconds.sort((a, b) => a - b)[calls >> 1].toFixed(0);
+    say("said", `${scorePairs(images, this.truth)[0].map((psnr) => psnr.toFixed(1)).join(" and ")} dB came back `
+      + `(the average itself: ${this.average.toFixed(1)} dB), in ${calls} call${calls > 1 ? "s" : ""} of ${each} ms.`
+      + `${joint && weight !== "0.5" ? " This network was trained on equal weights, and takes them for equal." : ""}`);
   }
 
   // All points so far, of as many as are to come
@@ -199,8 +195,8 @@ class Page {
 
   // The point at which the lower slider stands
   show() {
-    const i = Math.min(Number($("call").value), this.points.length - 1), { alpha, psnr, x, guesses } = this.points[i];
-    const words = `${i + 1} of ${Number($("call").max) + 1}: at α = ${alpha.toFixed(2)}, guesses of ${psnr.toFixed(1)} dB`;
+    const i = Math.min(+$("call").value, this.points.length - 1), { alpha, psnr, x, guesses } = this.points[i];
+    const words = `${i + 1} of ${+$("call").max + 1}: at α = ${alpha.toFixed(2)}, guesses of ${psnr.toFixed(1)} dB`;
     draw.paint($("x"), x, `where it stands, ${words}`);
     ["the brighter image", "the other image"].forEach((name, k) => {
       draw.paint($(`guess-${k}`), guesses, `guess at ${name}, ${words}`, k);
@@ -213,15 +209,14 @@ class Page {
 
   // The state in the address, but for what is usual, for the reader's own pictures, and for a built-in text
   async write({ slot, ...state }) {
-    const own = state.sampler === "yours", left = [...(own ? ["sampler"] : []), ...(state.kind === "digits" ? [] : SLOTS)];
+    const own = state.sampler === "yours", left = [own && "sampler", ...(state.kind === "digits" ? [] : SLOTS)];
     const kept = Object.entries({ ...state, code: own ? await packText(state.code) : "" })
       .filter(([name, value]) => value !== (USUAL[name] ?? "") && !left.includes(name));
     history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
   }
 
-  link() { this.copy(location.href); }
-
-  python() { this.copy($("cell").textContent); }
+  link() { return this.copy(location.href); }
+  python() { return this.copy($("cell").textContent); }
 
   async copy(text) {
     const done = navigator.clipboard && await navigator.clipboard.writeText(text).then(() => true, () => false);
@@ -229,27 +224,20 @@ class Page {
   }
 
   async compare() {
-    const busy = (on) => { $("stop").hidden = $("progress").hidden = !on; }, { form, network } = this;
     const pairs = cat(this.pairs.map((two) => stack(two.map((name) => this.digits[name]), 1)), 0);
+    const { network, form } = this, begin = performance.now();
     const problem = { name: network.name, text: form.code.value, pairs, calls: Number(form.steps.value) };
-    const begin = performance.now();
-    busy(true);
     for (const id of ["mistake", "findings", "table"]) $(id).replaceChildren();
     say("compared", "Comparing …");
-    try {
-      const rows = await this.client.ask("compare", problem, ({ share = 0, findings = [] }) => {
-        $("progress").value = share;
-        $("findings").append(...findings.map(([holds, words]) => Object.assign(document.createElement("li"),
-          { textContent: `${{ true: "Yes. ", false: "No. " }[holds] ?? ""}${words}` })));
-      });
-      say("compared", `${this.pairs.length} pairs in ${((performance.now() - begin) / 1000).toFixed(1)} seconds. Where an `
-        + "interval holds zero, so few pairs do not tell the two apart.");
-      $("table").innerHTML = draw.table(rows);
-    } catch (error) {
-      say("compared", error.message === "superseded" ? "Given up, for something else was asked." : "");
-      this.fail(error);
-    } finally {
-      busy(false);
-    }
+    $("stop").hidden = $("progress").hidden = false;
+    const rows = await this.client.ask("compare", problem, ({ share = 0, findings = [] }) => {
+      $("progress").value = share;
+      $("findings").append(...findings.map(([holds, words]) => Object.assign(document.createElement("li"),
+        { textContent: `${{ true: "Yes. ", false: "No. " }[holds] ?? ""}${words}` })));
+    });
+    $("stop").hidden = $("progress").hidden = true;
+    const seconds = ((performance.now() - begin) / 1000).toFixed(1), told = "so few pairs do not tell the two apart";
+    say("compared", `${this.pairs.length} pairs in ${seconds} seconds. Where an interval holds zero, ${told}.`);
+    $("table").innerHTML = draw.table(rows);
   }
 }

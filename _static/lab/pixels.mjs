@@ -1,5 +1,4 @@
 // Images, arrays (B, C, H, W) in [-1, 1]: their 256 levels, their scores, and how a picture becomes one.
-
 import { Generator, array, each, flip, reduce, roundHalfEven } from "./arrays.mjs";
 
 // The levels of a PNG, 0 to 255, and back; as support/pixels.py rounds
@@ -57,6 +56,8 @@ const turn = (levels, lines, length) => levels.map((_, i) => levels[(i % lines) 
 // The middle square of one channel of levels (height x width), resized to size x size as Pillow does it
 export function fit(levels, width, height, size) {
   const side = Math.min(width, height);
+  if (height - side > Math.abs(side - size)) // tall: Pillow begins with the columns
+    return turn(fit(turn(levels, height, width), height, width, size), size, size);
   const narrow = shrink(levels, height, width, (width - side) / 2, side, size);
   return turn(shrink(turn(narrow, height, size), size, height, (height - side) / 2, side, size), size, size);
 }

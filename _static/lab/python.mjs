@@ -1,14 +1,12 @@
 // MicroPython, and in it the package's own walk with the reader's step function: text goes in, images come out.
-
 import * as arrays from "./arrays.mjs";
 
 // What went wrong, in one sentence, with the line of the reader's text
 export function explain(error) {
   const lines = String(error.message).trim().split("\n"), [, kind, words] = lines.at(-1).match(/^(\w+): ?(.*)$/) ?? [];
   const line = Number(lines.findLast((text) => text.includes('File "yours"'))?.match(/line (\d+)/)[1]) || null;
-  const where = line ? `Line ${line}` : "Your text", says = `${where}: ${words} (${kind}).`;
-  const sentence = !kind ? lines.at(-1) : !words ? `${where} raises ${kind}.`
-    : kind === "SyntaxError" ? `${where} is not Python: ${words}.` : says;
+  const where = line ? `Line ${line}` : "Your text", said = words ? `: ${words} (${kind}).` : ` raises ${kind}.`;
+  const sentence = !kind ? lines.at(-1) : where + (kind === "SyntaxError" ? ` is not Python: ${words}.` : said);
   return Object.assign(new Error(sentence), { line });
 }
 
@@ -31,10 +29,13 @@ export class Python {
   }
 
   call(name, ...values) {
+    this.tell?.(true);
     try {
       return this[name](...values);
     } catch (error) {
       throw explain(error);
+    } finally {
+      this.tell?.(false);
     }
   }
 
@@ -61,8 +62,8 @@ export class Python {
     const guarded = (f) => (name, ...values) => {
       try {
         return f(name, ...values.map(read));
-      } catch (error) {
-        return error.message;
+      } catch ({ message }) {
+        return message;
       }
     };
     return {
@@ -75,10 +76,10 @@ export class Python {
     };
   }
 
-  // The two images (B, 2, C, H, W) of a mixture.  The walk is left where it asks the network, and walked again from the
-  // start with the answer at hand; `visit` gets each new point, { alpha, x, guesses (B, 2, C, H, W) }
+  // The images (B, 2, C, H, W) of a mixture, what each call took, what was printed.  The walk is left where it asks the
+  // network, and walked again with the answer at hand; `visit` gets each new point, { alpha, x, guesses }
   async unmix({ mixture, text = "", steps, alpha0 = 0.5 }, network, visit = () => {}) {
-    const answers = [];
+    const answers = [], milliseconds = [];
     for (let visited = 0; ; visited = this.points.length) {
       let number = 0, question = null;
       this.answer = (x, alpha, last) => {
@@ -92,8 +93,10 @@ export class Python {
       this.call("meet", JSON.stringify(network.facts));
       const key = this.call("walk", text, "#mixture", steps, alpha0);
       for (const point of this.points.slice(visited)) await visit(point);
-      if (!question) return this.held.get(key);
-      answers.push({ ...question, answer: await network.ask(question.x, question.alpha, question.last) });
+      if (!question) return { images: this.held.get(key), milliseconds, printed: this.printed };
+      const start = performance.now(), answer = await network.ask(question.x, question.alpha, question.last);
+      answers.push({ ...question, answer });
+      milliseconds.push(performance.now() - start);
     }
   }
 

@@ -1,5 +1,4 @@
 // The worker: it computes, so that the page never freezes.  A newer question takes the place of an older one.
-
 import { compare } from "./compare.mjs";
 import { loadMicroPython } from "./micropython.mjs";
 import { openNetwork } from "./network.mjs";
@@ -14,27 +13,12 @@ const sources = await Promise.all(["small_torch.py", "walk.py", "cell.py"].map(t
 const python = await Python.start(loadMicroPython, sources, known);
 let network = null, latest = 0, turn = Promise.resolve();
 
-// Python may never come back: the page is told when it begins and when it has ended
-const call = python.call.bind(python);
-python.call = (...asked) => {
-  postMessage({ python: true });
-  try {
-    return call(...asked);
-  } finally {
-    postMessage({ python: false });
-  }
-};
+python.tell = (busy) => postMessage({ python: busy }); // for it may never come back
 
 const TASKS = {
   async unmix(problem, tell) {
-    const milliseconds = [], timed = { ...network, ask: async (...question) => {
-      const start = performance.now(), answer = await network.ask(...question);
-      milliseconds.push(performance.now() - start);
-      return answer;
-    } };
-    const images = await python.unmix(problem, timed, (point) => tell({ point, calls: milliseconds.length }));
-    const told = JSON.stringify({ ...problem.state, facts: network.facts });
-    return { images, milliseconds, printed: python.printed, cell: python.call("cell", told) };
+    const answer = await python.unmix(problem, network, (point) => tell({ point }));
+    return { ...answer, cell: python.call("cell", JSON.stringify({ ...problem.state, facts: network.facts })) };
   },
   async compare(problem, tell) {
     const seen = python.look(problem.text);
