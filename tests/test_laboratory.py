@@ -259,7 +259,7 @@ def opened(browser, site, address="", **options):
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
     page = context.new_page()
     page.noted, page.left, page.wrong = [], [], []
-    page.on("request", lambda request: page.noted.append(request.url))
+    page.on("request", lambda request: request.url.endswith("mark.svg") or page.noted.append(request.url))
     context.route(lambda url: not url.startswith((site, "data:", "blob:")), lambda route: (
         page.left.append(route.request.url), route.abort()))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -352,6 +352,11 @@ def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path
     page.context.close()
 
 
+def agree(printed, shown):
+    """Whether a cell printed the mean of the two numbers that the page shows, but for their rounding."""
+    return abs(float(printed.split()[2]) - np.mean([float(number) for number in re.findall(r"[\d.]+", shown)])) < 0.06
+
+
 @needs_laboratory
 def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(browser, site):
     page = opened(browser, site)
@@ -363,14 +368,13 @@ def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(brow
     page.locator("input[name=steps]").press("ArrowRight")
     write(page, KNOWN["samplers"]["cold"].replace("s.b)", "s.b) * 0.99"))
     page.locator("#lab-cell").filter(has_text="0.99").wait_for(state="attached")
-    there, cell = said(page).split(", in ")[0], page.locator("#lab-cell").text_content()
+    there, cell = said(page).split(" came")[0], page.locator("#lab-cell").text_content()
     assert page.locator("select[name=sampler]").input_value() == "yours" and "code=" in page.url
     other = opened(browser, site, page.url[page.url.index("#"):])
-    assert said(other).split(", in ")[0] == there and "0.99" in other.locator(".cm-content").inner_text()
+    assert said(other).split(" came")[0] == there and "0.99" in other.locator(".cm-content").inner_text()
     run = subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    decibels = [float(number) for number in re.findall(r"([\d.]+)(?= and| dB)", there)]
-    assert run.stdout.startswith("2 calls, ") and abs(float(run.stdout.split()[2]) - np.mean(decibels)) < 0.1
+    assert run.stdout.startswith("2 calls, ") and agree(run.stdout, there)
     page.context.close()
     other.context.close()
 
@@ -391,8 +395,7 @@ def test_a_digit_is_drawn_and_stands_in_the_address(browser, site):
     assert said(page) != first
     cell = page.locator("#lab-cell").text_content()
     run = subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True)
-    decibels = [float(number) for number in re.findall(r"([\d.]+)(?= and| dB)", said(page).split(" (the")[0])]
-    assert run.returncode == 0 and abs(float(run.stdout.split()[2]) - np.mean(decibels)) < 0.1, run.stderr
+    assert run.returncode == 0 and agree(run.stdout, said(page).split(" came")[0]), run.stderr
     page.context.close()
 
 
@@ -403,9 +406,12 @@ def test_all_of_it_by_keyboard_in_both_schemes_and_on_a_phone(browser, site):
     page.evaluate(Axe().axe_script)
     page.locator("input[name=kind]").first.focus()
     reached = set()
-    for _ in range(90):
+    for _ in range(75):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("(a = document.activeElement) => a.name || a.id || a.dataset.does || a.className"))
+        reached.add(page.evaluate("""() => {
+          const { name, id, dataset, className } = document.activeElement;
+          return name || id || dataset.does || className;
+        }"""))
     assert {"slot", "weight", "noise", "round", "network", "sampler", "steps", "lab-call", "lab-run", "lab-compare",
             "link", "python", "another", "clear"} <= reached and any("cm-content" in name for name in reached)
     page.locator("#lab-call").focus()
