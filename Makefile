@@ -25,7 +25,8 @@ define build
 	mkdir -p _build/source
 	cp -R _config.yml _toc.yml README.md _static book results benchmarks _build/source/
 	cp -R $(1) _build/source/notebooks
-	$(PY) scripts/fetch_mathjax.py _build/source/_extra/_static/mathjax
+	$(PY) scripts/fetch_packages.py _build/source/_extra/_static
+	$(PY) scripts/export_laboratory.py _build/source/_extra/_static/lab
 	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source > _build/build.log \
 		|| { cat _build/build.log; exit 1; }
 	mv _build/sphinx/_build/html _build/html

@@ -188,6 +188,21 @@ class Reliability(Directive):
 FIGURES = ("seconds", "seconds_again", "memory_mb")  # of a row of reliability, where it has them
 
 
+class Laboratory(Directive):
+    """The laboratory, or why it is not there."""
+
+    def run(self) -> list[nodes.Node]:
+        return [laboratory(Path(self.state.document.settings.env.app.srcdir))]
+
+
+def laboratory(source: Path) -> nodes.Node:
+    """The page of the laboratory, if the build could lay what it runs on under the site; else a note that says why."""
+    if (source / "_extra" / "_static" / "lab" / "laboratory.json").exists():
+        return nodes.raw("", (source / "book" / "laboratory.html").read_text(), format="html")
+    text = "This copy of the book was built without npm, so the laboratory is not in it: build it where npm is."
+    return nodes.note("", nodes.paragraph("", text))
+
+
 def choices(data: str, k: int, group: list[dict]) -> list[list]:
     """Two lines of the table: of joint and of path networks the cheapest row that is near the best."""
     average = max((row for row in group if row["sampler"] == "the average itself"), key=lambda row: row["tuples"])
@@ -211,6 +226,7 @@ def choices(data: str, k: int, group: list[dict]) -> list[list]:
 def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
                             "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
-                            "attacks-quoted": Quoted, "reliability": Reliability}.items():
+                            "attacks-quoted": Quoted, "reliability": Reliability,
+                            "laboratory": Laboratory}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

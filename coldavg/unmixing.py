@@ -181,7 +181,7 @@ def peel(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float
         original, rest, more = follow(rest, network, sampler, [alpha0 * share for share in shares], generator, visit)
         images.append(original)
         calls += more
-    return torch.stack([*images, rest], dim=1), calls
+    return torch.stack(images + [rest], dim=1), calls
 
 
 def follow(mixture: Tensor, network: Network, sampler: Sampler, alphas: list[float], generator: torch.Generator,
