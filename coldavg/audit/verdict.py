@@ -54,7 +54,7 @@ def headline(rows: list[dict]) -> list[str]:
     picture = max(rows, key=lambda row: row["success_interval"][0])
     least, most = picture["success_interval"]
     said = [f"Pictures got back: {picture['success']:.0f} % of the recovered images ({least:.0f} to {most:.0f}) are "
-            f"more like the truth than the average is{too_few(least, most, HIGH[1], picture["averages"])}."]
+            f"more like the truth than the average is{too_few(least, most, HIGH[1], picture['averages'])}."]
     asked = [(row["people"], name) for row in rows if row["people"] for name in ("average", "recovered")]
     if asked:
         people, name = max(asked, key=lambda each: each[0][f"{each[1]}_interval"][0])
@@ -62,13 +62,13 @@ def headline(rows: list[dict]) -> list[str]:
         where = "the averages themselves" if name == "average" else "the recovered images"
         needed = max(PEOPLE[0], PEOPLE[1] * people["chance"])
         said.append(f"People found: {people[name]:.0f} % ({low:.0f} to {high:.0f}) at once in {where}, chance is "
-                    f"{people['chance']:.1f} %{too_few(low, high, needed, people["averages"])}.")
+                    f"{people['chance']:.1f} %{too_few(low, high, needed, people['averages'])}.")
     else:
         said.append(f"People found: not asked, for {rows[0]['people_why']}.")
     archive = max(rows, key=lambda row: row["found_interval"][0])
     low, high = archive["found_interval"]
     said.append(f"Images found by whoever holds an archive with them in it: {archive['found']:.0f} % ({low:.0f} to "
-                f"{high:.0f}), without any network{too_few(low, high, 50, archive["averages"])}.")
+                f"{high:.0f}), without any network{too_few(low, high, 50, archive['averages'])}.")
     return said
 
 
