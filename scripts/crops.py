@@ -2,9 +2,9 @@
 
 Heads with hair and background (`portraits`) are cropped tighter and tighter about their middle and reduced to one
 size, and a network for each crop is trained for as many mixtures as the others, from the same start.  Each meets the
-protocol's test pairs, cropped alike, beside closed eyes.  So do *Gaussian twins*: images drawn from one Gaussian with
-the mean and covariance of the training images, where nobody can do better than closed eyes, so that what the network
-falls short of them is its own.  `faces`, which are cropped tight by others, stand beside.  Rows go to
+protocol's test pairs, cropped alike, beside closed eyes.  So do *Gaussian twins*: images drawn from one Gaussian that
+is like the training images, where nobody can do better than closed eyes, so that what the network falls short of them
+is its own.  `faces`, which are cropped tight by others, stand beside.  Rows go to
 results/crops.json.
 """
 
@@ -62,10 +62,14 @@ def crop(images: Tensor, kept: int) -> Tensor:
 
 
 def draw_twins(images: Tensor, count: int) -> Tensor:
-    """So many draws (count, C, H, W) from a Gaussian of the mean and covariance of images (N, C, H, W), in 8 bits."""
+    """So many draws (count, C, H, W) from a Gaussian of the mean of images (N, C, H, W) and a fourth of the covariance.
+
+    Half of the contrast, so that hardly a value leaves [-1, 1]: cut off there, they would be Gaussian no longer, and
+    the average would say something of the difference.  All gains in dB stay as they were.
+    """
     centred = images.flatten(1) - images.flatten(1).mean(0)
     numbers = torch.randn(count, len(images), generator=torch.Generator().manual_seed(0)) / len(images) ** 0.5
-    return round_to_8_bits((numbers @ centred + images.flatten(1).mean(0)).unflatten(1, images.shape[1:]))
+    return round_to_8_bits((numbers @ centred / 2 + images.flatten(1).mean(0)).unflatten(1, images.shape[1:]))
 
 
 def measure(network: torch.nn.Module, train: Tensor, pairs: Tensor) -> dict:

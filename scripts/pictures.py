@@ -48,7 +48,7 @@ def likenesses(pairs: Tensor, published: Tensor, answers: Tensor) -> dict:
 
 
 rows, kept = [], {}
-for data in ("digits", "flowers", "faces", "xrays"):
+for data in ("digits", "flowers", "faces", "xrays", "portraits"):
     pairs, published = protocol(data, count=PAIRS)  # (PAIRS, 2, C, H, W), (PAIRS, C, H, W)
     answers = match(round_to_8_bits(recover(published, load_network(f"{data}-joint"), batch=16)[0]), pairs)
     decibels = psnr(answers.flatten(0, 1), pairs.flatten(0, 1)).reshape(PAIRS, 2).mean(1)
@@ -56,7 +56,8 @@ for data in ("digits", "flowers", "faces", "xrays"):
     shown = torch.cat([published[middle][None], answers[middle], pairs[middle]])  # (5, C, H, W)
     kept[data] = to_8_bits(shown).numpy()
     splits = [open_images(data, split) for split in ("train", "test")]
-    row = {"data": data, "network": f"{data}-joint", "pairs": PAIRS, "images": sum(map(len, splits)),
+    row = {"data": data, "network": f"{data}-joint", "pairs": PAIRS, "worst": round(decibels.min().item(), 2),
+           "images": sum(map(len, splits)),
            "identities": sum(len(np.unique(images.identities)) for images in splits)}
     if data == "xrays":
         row["likeness"] = likenesses(pairs, published, answers)
