@@ -150,7 +150,7 @@ def try_archives(folder: Path, share: float) -> Iterator[dict]:
 def try_kills(folder: Path, share: float) -> Iterator[dict]:
     """kill -9 at random moments, the same command again and again until it is done: the results must be equal."""
     own = fill(folder / "own", {f"{i:03d}.png": packed(noise(i, (16, 16))) for i in range(160)})
-    audit = ["audit", str(own), "--size", "16", "--steps", "400", "--count", "20", "--out"]
+    audit = ["audit", str(own), "--size", "16", "--steps", "60", "--count", "20", "--out"]
     train = ["train", "--target", "joint", "--widths", "8,16", "--batch", "8", "--mixtures", "4000", "--out"]
     for what, words, name in (("audit", audit, "report.json"), ("training", train, "n.safetensors")):
         whole = folder / f"{what}-whole"
