@@ -169,7 +169,8 @@ def read(images: dict) -> str:
     warned = [words for name, words in images["read"].items() if name.startswith("warning")]
     rows = [[name, words] for name, words in images["read"].items() if not name.startswith("warning")]
     warnings = "".join(f"<p><strong>Warning:</strong> {escape(words)}.</p>" for words in warned)
-    return f"{warnings}<details open><summary>Every file and its fate</summary>{table(['what', 'found'], rows)}</details>"
+    every = table(["what", "found"], rows)
+    return f"{warnings}<details open><summary>Every file and its fate</summary>{every}</details>"
 
 
 def limits(images: dict, rows: list[dict]) -> str:
