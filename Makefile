@@ -1,7 +1,7 @@
 # make book: run every chapter, build the book from those runs.   make test: everything that must hold.
 PYTHON ?= python3
 PY := .venv/bin/python
-LONG := $(patsubst %,tests/test_%.py,pages audit gate training)
+LONG := $(patsubst %,tests/test_%.py,laboratory pages audit gate training)
 CHAPTERS := $(wildcard notebooks/*.ipynb)
 # in the order in which processes take files: what takes long first
 ALL := $(LONG) notebooks $(filter-out $(LONG),$(wildcard tests/test_*.py))

@@ -1,6 +1,7 @@
 """Draw what README and the start page open with: averages of unseen digits, and what comes out of them.
 
-Writes book/averages.png, a still picture, and book/averages.html, the same under a slider.
+Writes book/averages.png, a still picture, and book/averages.html, the same under a slider; and book/laboratory.png, a
+walk of one of these averages.
 """
 
 from pathlib import Path
@@ -47,3 +48,9 @@ labels.append("the true digits, which the network was not shown")
 player = Player(torch.stack(frames), labels, alt, scale=5, start=stops)
 (BOOK / "averages.html").write_text(player._repr_html_() + "\n")
 print("PSNR of the five:", [round(psnr, 1) for psnr in decibels[middle].tolist()], "dB")
+
+network, one = load_network("digits-original"), mixture[:1]  # what the laboratory shows, as a still picture
+points = unmix(one, network, "cold", 10, trajectory=True).trajectory
+walked = [[getattr(point, name)[0] for point in points] for name in ("x", "original", "remainder")]
+figure = show(walked, labels=["where\nit stands", "guess", "guess"], inches=0.8)
+figure.savefig(BOOK / "laboratory.png", dpi=120)

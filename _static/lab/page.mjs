@@ -159,7 +159,7 @@ class Page {
     for (const part of form.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== form.kind.value;
     if (this.known.samplers[form.sampler.value] !== form.code.value) form.sampler.value = "yours";
     $("compare").disabled = joint || form.kind.value !== "digits";
-    for (const id of ["mistake", "cell", "compared"]) say(id, "");
+    for (const id of ["mistake", "cell", "compared", "findings", "table"]) say(id, "");
     $("stop").hidden = $("progress").hidden = true;
     this.editor.mark();
     const { state } = this, pair = this.pair(state), mixture = this.publish(pair, state), { weight, code } = state;
@@ -227,7 +227,7 @@ class Page {
     const pairs = cat(this.pairs.map((two) => stack(two.map((name) => this.digits[name]), 1)), 0);
     const { network, form } = this, begin = performance.now();
     const problem = { name: network.name, text: form.code.value, pairs, calls: Number(form.steps.value) };
-    for (const id of ["mistake", "findings", "table"]) $(id).replaceChildren();
+    for (const id of ["mistake", "findings", "table"]) say(id, "");
     say("compared", "Comparing …");
     $("stop").hidden = $("progress").hidden = false;
     const rows = await this.client.ask("compare", problem, ({ share = 0, findings = [] }) => {
@@ -236,8 +236,8 @@ class Page {
         { textContent: `${{ true: "Yes. ", false: "No. " }[holds] ?? ""}${words}` })));
     });
     $("stop").hidden = $("progress").hidden = true;
-    const seconds = ((performance.now() - begin) / 1000).toFixed(1), told = "so few pairs do not tell the two apart";
-    say("compared", `${this.pairs.length} pairs in ${seconds} seconds. Where an interval holds zero, ${told}.`);
+    const told = `${network.name}, ${this.pairs.length} pairs, ${((performance.now() - begin) / 1000).toFixed(1)} s.`;
+    say("compared", `${told} Where an interval holds zero, these pairs do not tell.`);
     $("table").innerHTML = draw.table(rows);
   }
 }
