@@ -55,9 +55,9 @@ class Page {
         await f(...values);
       } catch ({ message, line }) {
         if (message === "superseded") return;
-        for (const id of ["said", "compared"]) say(id, "");
+        const compared = $("progress").hidden ? "" : message;
+        for (const [id, words] of Object.entries({ said: "", mistake: message, compared })) say(id, words);
         $("stop").hidden = $("progress").hidden = true;
-        say("mistake", message);
         this.editor.mark(line, message);
       }
     };

@@ -96,7 +96,7 @@ class Tensor:
         return each("sub", 1, self)
 
     def __repr__(self):
-        return f"tensor {self.shape}"
+        return f"tensor {self.shape}" if self.ndim else f"tensor({self.item():.4f})"
 
     def item(self):
         """The number, of a tensor with one."""
