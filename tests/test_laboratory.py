@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -352,13 +351,22 @@ def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path
     page.context.close()
 
 
-def agree(printed, shown):
-    """Whether a cell printed the mean of the two numbers that the page shows, but for their rounding."""
-    return abs(float(printed.split()[2]) - np.mean([float(number) for number in re.findall(r"[\d.]+", shown)])) < 0.06
+def agree(cell, shown, capsys):
+    """Whether a cell prints the mean of the two numbers that the page shows, but for their rounding."""
+    before = dict(SAMPLERS)
+    try:
+        exec(cell, {})
+    finally:
+        SAMPLERS.clear()
+        SAMPLERS.update(before)
+    calls, printed = re.fullmatch(r"(\d+) calls, ([\d.]+) dB\n", capsys.readouterr().out).groups()
+    came, took = shown.split(" came back ")
+    return (abs(float(printed) - np.mean([float(number) for number in re.findall(r"[\d.]+", came)])) < 0.06
+            and f"in {calls} call" in took)
 
 
 @needs_laboratory
-def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(browser, site):
+def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(browser, site, capsys):
     page = opened(browser, site)
     said(page)
     page.get_by_role("button", name="a 3,").first.click()
@@ -368,22 +376,20 @@ def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(brow
     page.locator("input[name=steps]").press("ArrowRight")
     write(page, KNOWN["samplers"]["cold"].replace("s.b)", "s.b) * 0.99"))
     page.locator("#lab-cell").filter(has_text="0.99").wait_for(state="attached")
-    there, cell = said(page).split(" came")[0], page.locator("#lab-cell").text_content()
+    there = said(page)
     assert page.locator("select[name=sampler]").input_value() == "yours" and "code=" in page.url
     other = opened(browser, site, page.url[page.url.index("#"):])
-    assert said(other).split(" came")[0] == there and "0.99" in other.locator(".cm-content").inner_text()
-    run = subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("2 calls, ") and agree(run.stdout, there)
+    assert said(other).split(" came")[0] == there.split(" came")[0]
+    assert "0.99" in other.locator(".cm-content").inner_text()
+    assert agree(page.locator("#lab-cell").text_content(), there, capsys)
     page.context.close()
     other.context.close()
 
 
 @needs_laboratory
-def test_a_digit_is_drawn_and_stands_in_the_address(browser, site):
+def test_a_digit_is_drawn_and_stands_in_the_address(browser, site, capsys):
     page = opened(browser, site, has_touch=True)
     first = said(page)
-    box = page.locator("#lab-pad").bounding_box()
     page.locator("#lab-pad").scroll_into_view_if_needed()
     box = page.locator("#lab-pad").bounding_box()
     page.mouse.move(box["x"] + 84, box["y"] + 30)
@@ -393,9 +399,7 @@ def test_a_digit_is_drawn_and_stands_in_the_address(browser, site):
     page.wait_for_url(re.compile("first=[^&]{40}"))
     page.locator("#lab-cell").filter(has_text="zlib").wait_for(state="attached")
     assert said(page) != first
-    cell = page.locator("#lab-cell").text_content()
-    run = subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True)
-    assert run.returncode == 0 and agree(run.stdout, said(page).split(" came")[0]), run.stderr
+    assert agree(page.locator("#lab-cell").text_content(), said(page), capsys)
     page.context.close()
 
 
@@ -422,8 +426,9 @@ def test_all_of_it_by_keyboard_in_both_schemes_and_on_a_phone(browser, site):
     for scheme, width in checks.VIEWS:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(checks.OPEN)
         seen = page.evaluate(checks.SEEN, [scheme, width])
-        seen += page.evaluate(checks.AXE, checks.RULES)
+        seen += page.evaluate(checks.AXE, checks.RULES if scheme == "light" else ["color-contrast"])
         assert seen == [], (scheme, width)
     page.context.close()
 
