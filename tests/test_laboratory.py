@@ -17,6 +17,7 @@ from PIL import Image
 
 import coldavg as ca
 from coldavg.evaluation import protocol, recover
+from coldavg.imagesets.pictures import Fit
 from coldavg.imagesets.reading import decode
 from coldavg.metrics import bootstrap_interval, score
 from coldavg.networks import manifest
@@ -236,19 +237,24 @@ def test_the_findings_are_those_of_the_workshop(worker, pairs, name):
     assert answer["findings"] == [[finding.holds, finding.words] for finding in found]
 
 
+def picture(width, height, length):
+    """A picture of coloured waves of that length."""
+    waves = np.add.outer(np.arange(height), np.arange(width) * 2) / length
+    return Image.fromarray((127 + 120 * np.stack([np.sin(waves), np.cos(2 * waves), np.sin(waves / 3)], 2)).astype(
+        np.uint8))
+
+
 @needs_laboratory
 @pytest.mark.parametrize("width, height", [(64, 64), (300, 211), (97, 160), (40, 31)])
 def test_pictures_are_cropped_and_reduced_as_the_package_does_it(worker, tmp_path, width, height):
-    waves = np.add.outer(np.arange(height), np.arange(width) * 2) / 9
-    pixels = (127 + 120 * np.stack([np.sin(waves), np.cos(2 * waves), np.sin(waves / 3)], 2)).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "x.png")
+    picture(width, height, 9).save(tmp_path / "x.png")
     content = (tmp_path / "x.png").read_bytes()
     answer = worker.evaluate("""async ([bytes, size]) => {
       const file = new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "x.png", { type: "image/png" });
       return (await client.ask("read", { files: [file], size }))[0].map(({ shape, data }) => [shape, [...data]]);
     }""", [base64.b64encode(content).decode(), 64])
     for channels, (shape, values) in zip((1, 3), answer):
-        expected = from_8_bits(torch.from_numpy(decode(content, 64, channels)[0].copy())).movedim(-1, -3)
+        expected = from_8_bits(torch.tensor(decode(content, Fit(64, channels)).values)).movedim(-1, -3)
         off = (torch.tensor(values).reshape(shape)[0] - expected).abs() * 127.5
         assert off.max() < 1.01 and (off > 0.5).double().mean() < 0.01, "one level, here and there"
 
@@ -322,10 +328,11 @@ def test_each_mistake_gets_its_sentence_and_the_page_lives_on(browser, site):
 
 
 @needs_laboratory
-def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path):
+def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path, monkeypatch, capsys):
     """Two pictures of the reader's own are averaged and taken apart without one request; and none could leave."""
-    for name, colour in (("one.png", (250, 120, 30)), ("two.jpg", (20, 90, 200))):
-        Image.new("RGB", (120, 90), colour).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)  # where the cell looks for them
+    picture(120, 90, 9).save("one.png")
+    picture(200, 350, 40).save("two.png")
     page = opened(browser, site)
     said(page)
     page.check("input[value=pictures]")
@@ -333,7 +340,7 @@ def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path
     page.locator("select[name=network]").select_option("flowers-joint")
     page.locator("#lab-mistake").filter(has_text="Choose two pictures").wait_for()
     start = len(page.noted)
-    page.set_input_files("#lab-files", [tmp_path / "one.png", tmp_path / "two.jpg"])
+    page.set_input_files("#lab-files", ["one.png", "two.png"])
     page.locator("#lab-said").filter(has_text="came back").wait_for()
     asked = page.noted[start:]
     assert {url.rsplit("/", 1)[1] for url in asked if not url.startswith("blob:")} <= {
@@ -342,6 +349,9 @@ def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path
     page.locator("input[name=weight]").press("ArrowLeft")
     page.locator("#lab-said").filter(has_text="came back").wait_for()
     assert page.noted[start:] == [] and page.left == []
+    page.locator("input[name=weight]").press("ArrowRight")
+    there = said(page)
+    assert agree(page.locator("#lab-cell").text_content(), there, capsys)
     refused = page.evaluate("() => fetch('https://example.com/').then(() => 'sent', () => 'refused')")
     within = page.evaluate("""() => new Promise((resolve) => {
       const code = "fetch('https://example.com/').then(() => 'sent', () => 'refused').then(postMessage)";
@@ -398,8 +408,8 @@ def test_a_digit_is_drawn_and_stands_in_the_address(browser, site, capsys):
     page.mouse.up()
     page.wait_for_url(re.compile("first=[^&]{40}"))
     page.locator("#lab-cell").filter(has_text="zlib").wait_for(state="attached")
-    assert said(page) != first
-    assert agree(page.locator("#lab-cell").text_content(), said(page), capsys)
+    there = said(page)
+    assert there != first and agree(page.locator("#lab-cell").text_content(), there, capsys)
     page.context.close()
 
 

@@ -12,8 +12,8 @@ def write_cell(told, sampler):
 
     def image(digit, file):
         if own:
-            size = f"{facts['size'][0]}, {facts['channels']}"
-            return f"from_8_bits(torch.tensor(decode(Path({file!r}).read_bytes(), {size})[0])).movedim(-1, 0)"
+            fit = f"Fit({facts['size'][0]}, {facts['channels']})"
+            return f"from_8_bits(torch.tensor(decode(Path({file!r}).read_bytes(), {fit}).values)).movedim(-1, 0)"
         if digit.isdigit():
             return f'ca.load("digits")[{digit}]'
         levels = f'torch.tensor([*zlib.decompress(base64.urlsafe_b64decode("{digit}==="))])'
@@ -27,7 +27,8 @@ def write_cell(told, sampler):
     lines = ["import base64", "import zlib", ""] if drawn else ["from pathlib import Path", ""] if own else []
     lines += ["import torch", "from torch import Tensor", "", "import coldavg as ca",
               "from coldavg import Step, on_path, sampler"]
-    lines += ["from coldavg.imagesets.reading import decode"] if own else []
+    if own:
+        lines += ["from coldavg.imagesets.pictures import Fit", "from coldavg.imagesets.reading import decode"]
     lines += ["from coldavg.support.pixels import from_8_bits"] if own or drawn else []
     lines += [] if joint else ["", "", state["code"].strip(), ""]
     lines += ["", f"first = {image(state['first'], files[0])}", f"second = {image(state['second'], files[1])}",
