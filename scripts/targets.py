@@ -3,7 +3,7 @@
 Two studies of digits, each row a training from nothing or from a network of the package, with one thing changed:
 
 targets: a path network (original, remainder, difference) and a joint one, of the same layers, loss, mixtures of two
-and learning rate, three seeds each.  A path network is asked by each sampler, in each number of steps of STEPS; pairs of
+and learning rate, three seeds each.  A path network is asked by each sampler in each number of STEPS; pairs of
 training images that `fit` leaves out choose the best way, so that no test image does.
 weights: the joint network of the package, trained on for mixtures of weights that the attacker knows; equal weights
 are trained on just as long.
@@ -12,7 +12,6 @@ All are scored by the protocol (1,000 test pairs, 8 bits).  Rows go to results/t
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
