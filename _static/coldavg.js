@@ -46,3 +46,41 @@ addEventListener("DOMContentLoaded", () => {
     table.parentNode.before(field);
   }
 });
+
+// The start page opens with averages that come apart, rest, give way to the truth, and start again; whoever moves the
+// slider, presses pause or asked for less motion sees them stand.
+addEventListener("DOMContentLoaded", () => {
+  const figure = document.querySelector(".coldavg-opening");
+  if (!figure) return;
+  const [slider, button, said] = ["input", "button", "output"].map((name) => figure.querySelector(name));
+  const words = ["what was published: the average, twice", "on the way: the two still average to the one above",
+    "got back from the average alone", "between what came back and the truth", "the truth, which the network was not shown"];
+  const draw = () => {
+    const at = Number(slider.value);
+    for (const image of figure.querySelectorAll(".recovered")) image.style.opacity = Math.min(1, at / 100);
+    for (const image of figure.querySelectorAll(".true")) image.style.opacity = Math.max(0, at / 100 - 1);
+    said.textContent = words[at === 0 ? 0 : at < 100 ? 1 : at === 100 ? 2 : at < 200 ? 3 : 4];
+    slider.setAttribute("aria-valuetext", said.textContent);
+  };
+  const stops = [[0, 0], [1500, 0], [4000, 100], [6500, 100], [7500, 200], [9500, 200], [10500, 0]]; // ms, value
+  let began = performance.now(), moving = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const name = () => { button.textContent = moving ? "Pause" : "Play"; };
+  const step = (now) => {
+    if (!moving) return;
+    const time = Math.max(0, now - began) % stops.at(-1)[0], next = stops.findIndex(([when]) => when > time);
+    const [[from, low], [to, high]] = [stops[next - 1], stops[next]];
+    slider.value = Math.round(low + (high - low) * (time - from) / (to - from));
+    draw();
+    requestAnimationFrame(step);
+  };
+  button.addEventListener("click", () => {
+    moving = !moving;
+    began = performance.now();
+    name();
+    requestAnimationFrame(step);
+  });
+  slider.addEventListener("input", () => { moving = false; name(); draw(); });
+  button.hidden = false;
+  name();
+  requestAnimationFrame(step);
+});

@@ -1,55 +1,65 @@
-"""Draw what README and the start page open with: averages of unseen digits, and what comes out of them.
+"""Draw what README, the start page and shared links open with: averages of four kinds, and what comes out of them.
 
-Writes book/averages.png, a still picture, and book/averages.html, the same under a slider; and book/laboratory.png, a
-walk of one of these averages.
+Writes book/averages.html, which moves, and from the same pictures book/averages.png, which does not, and
+_static/card.png; and book/laboratory.png, a walk of one average.  The pictures are those of scripts/pictures.py.
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch.nn.functional import pad
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
-from coldavg import load_network, score, unmix
-from coldavg.evaluation.measuring import protocol
-from coldavg.metrics import match
+from coldavg import load_network, unmix
 from coldavg.support.figures import show
-from coldavg.teach import Player
+from coldavg.support.pixels import embedded, from_8_bits, png
 
 BOOK = Path(__file__).parent.parent / "book"
-count, stops = 5, 20
-tuples, mixture = protocol("digits", 2, 100)
-recovered = unmix(mixture, load_network("digits-joint")).images
-decibels = score(recovered, tuples, mixture)["psnr"].mean(1)
-typical = len(decibels) // 2 - count // 2  # around the median of the first 100
-middle = decibels.argsort()[typical:][:count]
-mixture, truth = mixture[middle], tuples[middle]
-recovered = match(recovered[middle], truth)
-rows = [mixture, recovered[:, 0], recovered[:, 1]]
-figure = show(rows, labels=["published:\nthe average", "recovered\nfrom it", "recovered\nfrom it"], inches=1.0)
-figure.savefig(BOOK / "averages.png", dpi=160)
+SIDE = 128  # pixels of a picture
+KINDS = {"digits": "digits", "flowers": "flowers", "xrays": "X-rays", "faces": "faces"}
+ALT = {"published": "the average of two {}, as published", "recovered": "two pictures got back from it",
+       "true": "the two true pictures"}
 
 
-def framed(two):
-    """The averages above, the two rows of pictures (5, 2, 1, 28, 28) below, with grey lines between."""
-    rows = [mixture, two[:, 0], two[:, 1]]
-    return torch.cat([torch.cat([pad(one, (1, 1, 1, 1), value=-0.6) for one in row], 2) for row in rows], 1)
+def enlarged(levels):
+    """A picture (C, H, W), uint8, as (SIDE, SIDE, 3), without blur."""
+    array = np.moveaxis(np.broadcast_to(levels, (3, *levels.shape[1:])), 0, -1)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((SIDE, SIDE), Image.Resampling.NEAREST))
 
 
-frames, labels = [], []
-for stop in range(stops + 1):
-    share = stop / stops  # of the way from the average to what was recovered; the mean of the two stays the average
-    frames.append(framed((1 - share) * mixture[:, None] + share * recovered))
-    labels.append(f"{share:.0%} of the way: the two still average to the one above")
-labels[0], labels[-1] = "only the average is known", "recovered from the average alone"
-alt = ("Top row, five averages of two handwritten digits each, hard to read. Below each, two pictures: the average "
-       "itself at the left end of the slider, two readable digits near the right end, the true digits at its very end")
-frames.append(framed(truth))
-labels.append("the true digits, which the network was not shown")
-player = Player(torch.stack(frames), labels, alt, scale=5, start=stops)
-(BOOK / "averages.html").write_text(player._repr_html_() + "\n")
-print("PSNR of the five:", [round(psnr, 1) for psnr in decibels[middle].tolist()], "dB")
+def column(kind, levels):
+    """HTML of one kind: the average, and below it, one over the other, what came back and the true pictures."""
+    strips = {"published": levels[:1], "recovered": levels[1:3], "true": levels[3:]}
+    images = {name: embedded(png(np.concatenate([np.moveaxis(each, 0, -1) for each in strip]).squeeze()))
+              for name, strip in strips.items()}
+    tags = {name: f'<img class="{name}" alt="{ALT[name].format(kind)}" src="{source}">'
+            for name, source in images.items()}
+    return (f'<div><b>{kind}</b>{tags["published"]}<span style="background-image:url({images["published"]})">'
+            f'{tags["recovered"]}{tags["true"]}</span></div>')
 
-network, one = load_network("digits-original"), mixture[:1]  # what the laboratory shows, as a still picture
+
+with np.load(BOOK.parent / "results" / "pictures.npz") as stored:  # of each kind the pair of median PSNR
+    pairs = {kind: stored[data] for data, kind in KINDS.items()}
+SAYS = "got back from the average alone"
+(BOOK / "averages.html").write_text(
+    '<figure class="coldavg-opening">\n<div class="kinds">\n'
+    + "\n".join(column(*pair) for pair in pairs.items())
+    + '\n</div>\n<div class="along"><button type="button" hidden>Pause</button>'
+    '<input type="range" min="0" max="200" value="100" aria-label="from the average over what came back to the truth" '
+    f'aria-valuetext="{SAYS}"><output>{SAYS}</output></div>\n</figure>\n')
+columns = [np.concatenate([enlarged(levels) for levels in pair[:3]]) for pair in pairs.values()]
+still = np.concatenate([np.pad(one, ((0, 0), (0, 8), (0, 0)), constant_values=255) for one in columns], 1)[:, :-8]
+(BOOK / "averages.png").write_bytes(png(still))
+card = Image.new("RGB", (1200, 630), (18, 18, 22))  # what is shown where somebody shares a link
+words, small = (ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size) for size in (52, 30))
+card.paste(Image.fromarray(still).resize((776, 550), Image.Resampling.LANCZOS), (384, 40))
+draw = ImageDraw.Draw(card)
+draw.text((40, 60), "Averages\ndo not\nforget", "white", words)
+draw.text((40, 330), "Above: what was\npublished. Below:\nwhat came back.", (200, 200, 205), small)
+card.save(BOOK.parent / "_static" / "card.png", optimize=True)
+# what the laboratory shows, as a still picture
+network, one = load_network("digits-original"), from_8_bits(torch.from_numpy(pairs["digits"][:1]))
 points = unmix(one, network, "cold", 10, trajectory=True).trajectory
 walked = [[getattr(point, name)[0] for point in points] for name in ("x", "original", "remainder")]
 figure = show(walked, labels=["where\nit stands", "guess", "guess"], inches=0.8)

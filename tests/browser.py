@@ -141,7 +141,7 @@ def faults(browser, address: str, place: str, views: list[tuple[str, int]] = VIE
 def moved(slider) -> list[str]:
     """Move a slider by keyboard; a picture in its figure must change."""
     name = slider.get_attribute("aria-label")
-    pictures = slider.query_selector("xpath=ancestor::figure").query_selector_all("[role=img]")
+    pictures = slider.query_selector("xpath=ancestor::figure").query_selector_all("[role=img], .kinds")
     before = [picture.screenshot() for picture in pictures]
     slider.focus()
     slider.press("End" if slider.input_value() == "0" else "Home")

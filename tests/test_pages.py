@@ -2,6 +2,7 @@
 
 import os
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -50,6 +51,44 @@ def test_there_is_a_book():
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_whole_in_a_browser(browser, site, page):
     assert not checks.faults(browser, site, page)
+
+
+@needs_book
+@pytest.mark.parametrize("page", PAGES)
+def test_a_shared_link_shows_a_title_words_and_a_picture(page):
+    told = {}
+    for tag in re.findall(r"<meta [^>]+>", read(page)):
+        words = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        told[words.get("property") or words.get("name")] = words.get("content")
+    title = re.search(r"<title>(.*?)</title>", read(page), re.S)[1]
+    assert told["og:title"] and unescape(told["og:title"]) in unescape(title)
+    assert told["twitter:card"] == "summary_large_image" and len(told["description"]) > 60
+    home = told["og:url"].removesuffix(page)
+    assert home.startswith("https://") and (SITE / told["og:image"].removeprefix(home)).is_file()
+
+
+@needs_book
+@needs_chromium
+def test_the_opening_moves_until_it_is_told_to_stand(browser, site):
+    page = browser.new_page()
+    page.goto(f"{site}/book/start.html")
+    slider, button = (page.query_selector(f".coldavg-opening {name}") for name in ("input", "button"))
+    page.wait_for_function("document.querySelector('.coldavg-opening input').value === '200'")
+    button.click()
+    stands = slider.input_value()
+    page.evaluate("new Promise(done => setTimeout(done, 300))")
+    assert button.inner_text() == "Play" and slider.input_value() == stands
+    slider.focus()
+    slider.press("Home")
+    assert [page.evaluate(f"document.querySelector('.coldavg-opening .{name}').style.opacity")
+            for name in ("recovered", "true")] == ["0", "0"]
+    slider.press("End")
+    assert "truth" in page.query_selector(".coldavg-opening output").inner_text()
+    page.close()
+    still = browser.new_page(reduced_motion="reduce")
+    still.goto(f"{site}/book/start.html")
+    assert still.query_selector(".coldavg-opening button").inner_text() == "Play"
+    still.close()
 
 
 @needs_book
