@@ -154,12 +154,14 @@ def test_the_truth_recovered_in_any_order_scores_as_the_photographs_do(monkeypat
     assert recovered["chance"] == pytest.approx(100 / 79, abs=0.005)
     assert recovered["stamp"]["network_sha256"] == "some/where/net.safetensors"
     assert len(recovered["stamp"]["recogniser_sha256"]) == 64
+    assert clean["hits"] == "1" * 80 and recovered["gained"] == pytest.approx(100 - average["rank1"], abs=0.01)
 
 
 def test_the_average_given_back_twice_scores_as_the_average(monkeypatch):
     World(monkeypatch, lambda truth: mix(truth)[:, None].expand_as(truth))
     _, average, recovered = reidentify("net", count=40)
-    assert scores_of(recovered) == scores_of(average)
+    assert scores_of(recovered) == scores_of(average) and recovered["hits"] == average["hits"]
+    assert recovered["gained"] == 0 and recovered["gained_interval"] == [0, 0], "paired: one query for one query"
     assert average["true_accepts"] < 90 and average["rank1"] < 90
 
 

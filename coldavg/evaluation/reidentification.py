@@ -85,7 +85,8 @@ def reidentify(network: str | Attack = "none", data: str = "faces", sampler: str
     photograph of that person; the average; the recovered image that belongs to that person by the protocol's
     matching, which knows pixels and nothing of the gallery.  A pair's own two people are never rivals.
     The threshold is set once, at a false match rate of 1 % among the gallery's own pairs of people;
-    `false_accepts` says what it then lets pass, and `chance` what a blind guess scores at rank 1.
+    `false_accepts` says what it then lets pass, and `chance` what a blind guess scores at rank 1.  `hits` has a 1 for
+    each query that found its person; `gained` is what a network adds to the average itself, query by query, in points.
     Raises FileNotFoundError without the extra `faces`, ValueError as `draw_people`.
     """
     hashed = {"recogniser_sha256": fingerprint(recogniser_file())}  # first: what is missing shows now, not at the end
@@ -102,12 +103,16 @@ def reidentify(network: str | Attack = "none", data: str = "faces", sampler: str
         shown.append((network, sampler, calls, seconds, match(round_to_8_bits(recovered), truth)))
     gallery = embed_faces(images[photographs], progress=progress)
     threshold, chance = threshold_at(gallery), 100 / (len(gallery) - 1)
-    rows = []
+    rows, hits = [], {}
     for source, name, calls, seconds, probes in shown:
         row = {"data": data, "k": 2, "weights": None, "told": None, "published": "png", "network": name_of(source),
                "sampler": name, "calls": calls, "tuples": count, "seconds": round(seconds, 5),
                "gallery": len(gallery), "threshold": round(threshold, 4), "chance": round(chance, 2)}
-        row |= summarise(identify(embed_faces(probes, progress=progress).expand(-1, 2, -1), people, gallery, threshold))
+        scores = identify(embed_faces(probes, progress=progress).expand(-1, 2, -1), people, gallery, threshold)
+        hits[name] = scores["rank1"]
+        row |= summarise(scores) | {"hits": "".join(str(int(hit)) for hit in hits[name].flatten())}
+        if source != "none":  # query by query: what recovering adds to looking at the average
+            row |= summarise({"gained": hits[name] - hits[NO_NETWORK["none"]]})
         again = f"{command(row, source, steps)} --reidentify"
         rows.append(row | {"command": again, "stamp": stamp(source, data) | hashed})
     return rows
