@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from coldavg.evaluation.plausibility import DOUBTED, FILE, distance_from, fit_right, measure_figures
+from coldavg.evaluation.rows import stamp
 from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.imagesets.tuples import draw_tuples
 from coldavg.mixing import mix
@@ -19,28 +20,29 @@ from coldavg.networks import load_network, manifest, network_file
 from coldavg.publishing import release
 from coldavg.support.files import fingerprint, write_atomically
 
-COUNT = 300  # averages to learn what is right, as many to set the threshold, and as many for each rate
+COUNT = 300  # averages to learn what is right, as many to set the threshold, and as many to count those doubted
+WRONG = 100  # of each wrong kind
 OTHERS = {"digits": "xrays", "xrays": "digits", "flowers": "faces", "faces": "flowers", "portraits": "flowers"}
 TOLD = 80.0  # % of a wrong kind that must be doubted, or it counts as one that can't be told
 
 
-def averages_of(images: ImageSet, k: int, seed: int, form: str = "png", weights=None) -> Tensor:
-    """COUNT averages of k different images of a set."""
-    rows = draw_tuples(len(images), k, min(COUNT, len(images)), seed, images.identities)
+def averages_of(images: ImageSet, k: int, seed: int, count: int = WRONG, form: str = "png", weights=None) -> Tensor:
+    """So many averages of k different images of a set."""
+    rows = draw_tuples(len(images), k, min(count, len(images)), seed, images.identities)
     return release(images[rows], form, weights)
 
 
 def wrong_averages(images: ImageSet, other: ImageSet, k: int) -> dict[str, Tensor]:
     """By name, what is none of the averages that a network for k images of these knows."""
-    single = images[draw_tuples(len(images), 2, min(COUNT, len(images)), 5, images.identities)[:, 0]]
+    single = images[draw_tuples(len(images), 2, min(WRONG, len(images)), 5, images.identities)[:, 0]]
     rng = torch.Generator().manual_seed(0)
-    foreign = mix(other[draw_tuples(len(other), k, min(COUNT, len(other)), 6)])
+    foreign = mix(other[draw_tuples(len(other), k, min(WRONG, len(other)), 6)])
     foreign = interpolate(foreign, images.shape[2:], mode="area")
     foreign = foreign.mean(1, keepdim=True) if images.shape[1] == 1 else foreign.expand(-1, 3, -1, -1)
     most = [0.75] + [0.25 / (k - 1)] * (k - 1)
     return {"a single picture": single, "noise": torch.rand(single.shape, generator=rng) * 2 - 1,
             f"averages of {other.name}": foreign, f"averages of {k + 1}": averages_of(images, k + 1, 7),
-            "averages in linear light": averages_of(images, k, 8, "linear"),
+            "averages in linear light": averages_of(images, k, 8, form="linear"),
             "averages of unequal weights (0.75)": averages_of(images, k, 9, weights=most)}
 
 
@@ -49,14 +51,15 @@ def measure(name: str) -> dict:
     network, settings = load_network(name), manifest()[name]["settings"]
     data, k = settings["data"].removesuffix("-full"), settings["k"] if settings["target"] == "joint" else 2
     images, other = open_images(data, "test"), open_images(OTHERS[data], "test")
-    fitted, set_by, asked = (measure_figures(averages_of(images, k, seed), network, k) for seed in (1, 2, 3))
+    fitted, set_by, asked = (measure_figures(averages_of(images, k, seed, COUNT), network, k) for seed in (1, 2, 3))
     right = fit_right(fitted)
     threshold = distance_from(set_by, right).quantile(1 - DOUBTED).item()
     wrong = {kind: share(distance_from(measure_figures(shown, network, k), right) > threshold)
              for kind, shown in wrong_averages(images, other, k).items()}
     return {"network": name, "k": k, **right, "threshold": round(threshold, 4),
             "right_doubted": share(distance_from(asked, right) > threshold), "wrong_doubted": wrong,
-            "not_told": [f"{kind} ({rate:.0f} % doubted)" for kind, rate in wrong.items() if rate < TOLD]}
+            "not_told": [f"{kind} ({rate:.0f} % doubted)" for kind, rate in wrong.items() if rate < TOLD],
+            "averages": COUNT, "of_each_wrong_kind": WRONG, "stamp": stamp(name, data)}
 
 
 def share(of: Tensor) -> float:
@@ -70,6 +73,7 @@ if __name__ == "__main__":
     for name in names:
         row = measure(name)
         print(name, f"right {row['right_doubted']} %", row["wrong_doubted"], flush=True)
-        known = {fingerprint(network_file(each)) for each in manifest()}
-        held = {key: value for key, value in held.items() if key in known} | {fingerprint(network_file(name)): row}
-        write_atomically(FILE, (json.dumps(held) + "\n").encode())
+        known = [fingerprint(network_file(each)) for each in manifest()]
+        held |= {fingerprint(network_file(name)): row}
+        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(held[key])}" for key in known if key in held)
+        write_atomically(FILE, f"{{\n{lines}\n}}\n".encode())
