@@ -9,7 +9,7 @@ from torch import Tensor
 from .mixing import keep_in_range, project
 from .predictor import Network, ask
 
-LAPS = 3  # times through all pairs of images, by a network that is asked once; chapter 8 draws what each brings
+LAPS = 3  # times through all pairs of images, by a network that is asked once; chapter 7 draws what each brings
 
 
 def split(network: Network, mixture: Tensor, weights: Tensor, looks: int = 1) -> Iterator[Tensor]:

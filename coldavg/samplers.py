@@ -121,6 +121,6 @@ def difference(s: Step) -> Tensor:
     return s.x + (s.b - s.a) * (s.remainder - s.original)
 
 
-# Two names are other samplers in disguise, whatever the network says; a test and chapter 2 prove it.  (One pair more
+# Two names are other samplers in disguise, whatever the network says; a test and chapter 10 prove it.  (One pair more
 # for two targets: `cold` is `difference` where the network says the difference, `resolve` where it says the remainder.)
 SAME_AS = {"with_error_removal": "one_step", "difference": "without_error_removal"}

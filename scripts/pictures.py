@@ -1,4 +1,4 @@
-"""Keep what chapter 13 shows of image sets that are not in the repository: python scripts/pictures.py
+"""Keep what chapter 15 shows of image sets that are not in the repository: python scripts/pictures.py
 
 Of each kind the first test pairs are averaged and taken apart.  The pair of median PSNR goes to results/pictures.npz:
 the average, the two pictures that came back, the two true ones.  A row of results/pictures.json says how large the

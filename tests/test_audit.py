@@ -230,10 +230,10 @@ def test_a_path_network_can_audit_too(tmp_path):
     assert found["results"][0]["gain"] > 3 and load_network("digits-original").target == "original"
 
 
-def test_chapter_12_runs_on_a_folder_of_ones_own(tmp_path):
+def test_chapter_14_runs_on_a_folder_of_ones_own(tmp_path):
     """It is too long for the gate with its own pictures; here with few, and two steps of training."""
     root = Path(__file__).parent.parent
-    chapter, = (root / "notebooks").glob("12-*.ipynb")
+    chapter, = (root / "notebooks").glob("14-*.ipynb")
     own = write(tmp_path / "own", load("digits")[:120])
     words = [str(root / "scripts" / "run_notebooks.py"), str(tmp_path / "out"), str(chapter),
              "-p", "folder", json.dumps(own), "-p", "size", "16", "-p", "steps", "2",
@@ -247,7 +247,7 @@ def test_chapter_12_runs_on_a_folder_of_ones_own(tmp_path):
 
 
 def test_all_other_chapters_are_run_together_and_it_is_named(tmp_path):
-    chapter, = (Path(__file__).parent.parent / "notebooks").glob("12-*.ipynb")
+    chapter, = (Path(__file__).parent.parent / "notebooks").glob("14-*.ipynb")
     assert "run it alone" in why_not(chapter, several=True) and not why_not(chapter, several=False)
 
 

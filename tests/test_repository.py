@@ -109,7 +109,7 @@ def test_no_symbol_has_two_rows():
     assert len(given) > 40 and {one for one in given if given.count(one) > 1} == {"x_1"}, "a source, and the one sought"
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3, 10])
 def test_the_symbols_of_a_chapter_are_those_of_the_table(number):
     chapter = nbformat.read(CHAPTERS[number - 1], 4)
     text = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "markdown")
