@@ -30,11 +30,11 @@ from coldavg.samplers import SAMPLERS
 DATA, FILE = "digits-full", Path("results/targets.json")
 KEY = ("study", "target", "loss", "weights", "seed")
 SEEDS, STEPS, PAIRS = (0, 1, 2), (2, 5, 20), 200
-MIXTURES = {"targets": 50_000, "weights": 60_000}
+MIXTURES = {"targets": 50_000, "weights": 30_000}
 LAYERS = dict(data=DATA, widths=(48, 72, 120), learning_rate=4e-3, flips=False)
 TARGETS = [("original", "squared"), ("remainder", "squared"), ("difference", "squared"), ("joint", "squared"),
            ("joint", "log")]
-WEIGHTS = [None, (0.55, 0.45), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2), (0.9, 0.1)]
+WEIGHTS = [None, (0.55, 0.45), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2)]
 
 
 def main() -> None:
