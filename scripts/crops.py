@@ -35,9 +35,12 @@ def main() -> None:
     """Train and measure at each point, and keep its row at once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mixtures", type=int, default=60_000, help="that each network sees")
+    parser.add_argument("--twins", action="store_true", help="only the Gaussian twins")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for data, kept, twins in POINTS:
+        if options.twins and not twins:
+            continue
         sets = [open_images(data, split) for split in ("train", "test")]
         train, test = (crop(images[:], kept) for images in sets)
         pairs = test[draw_tuples(len(test), 2, PAIRS, identities=sets[1].identities)]
