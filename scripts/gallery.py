@@ -42,7 +42,8 @@ def main() -> None:
     np.savez_compressed(packed, average=to_8_bits(average[shown]).numpy(), gallery=to_8_bits(blurred).numpy())
     write_atomically(OUT.with_suffix(".npz"), packed.getvalue())
     row = {"data": "faces", "pairs": PAIRS, "gallery": len(gallery), "top": TOP, "shown": shown,
-           "places": sorted((places[shown] + 1).tolist()), "one": int(high.any(1).sum()), "both": int(high.all(1).sum()),
+           "places": sorted((places[shown] + 1).tolist()),
+           "one": int(high.any(1).sum()), "both": int(high.all(1).sum()),
            "command": "python scripts/gallery.py", "stamp": stamp("none", "faces")}
     write_atomically(OUT, f"[\n{json.dumps(row)}\n]\n".encode())
     print(row)
