@@ -22,6 +22,7 @@ from coldavg.teach import (
     GaussianWorld,
     Known,
     Player,
+    Table,
     attempt,
     explorer,
     half_difference,
@@ -228,3 +229,15 @@ def test_the_table_says_who_is_ahead():
     head, first, second = format_comparison(scores, "mine").splitlines()
     assert first.split()[:2] == ["mine", "22.33"] and second.split()[:3] == ["cold", "22.00", "+0.33"]
     assert second.endswith("67 % of pairs") and "mine is ahead" in head
+
+
+def test_a_table_reads_well_in_a_page_and_in_text():
+    table = Table("what & who", ["name", "PSNR"], [["a<b", "9.5 dB"], ["long name", "–"]])
+    assert repr(table) == "what & who\nname         PSNR\na<b        9.5 dB\nlong name       –"
+    page = table._repr_html_()
+    assert page.count("text-align: right") == 3 and "a&lt;b" in page and 'aria-label="what &amp; who"' in page
+    wide = repr(Table("c", ["x" * 50, "y" * 50], [["1", "2"]]))
+    assert max(map(len, wide.splitlines())) <= 80 and "1 | 2" in wide
+    assert repr(Table("empty", ["a", "b"], [])) == "empty\na  b"
+    with pytest.raises(ValueError, match="2 cells"):
+        Table("c", ["a", "b"], [["1"]])
