@@ -34,7 +34,7 @@ LAYOUTS = {
     "one wrapper": ([f"top/p{i:02d}/{j}.png" for i in range(6) for j in range(2)], 6, "below top"),
     "several wrappers": ([f"a/b/c/p{i}/{j}.png" for i in range(6) for j in range(2)], 6, "below a / b / c"),
     "a wrapper beside a loose file": ([f"top/p{i}/{j}.png" for i in range(6) for j in range(2)] + ["cover.png"], 7,
-                                      "1 pictures in no sub-folder"),
+                                      "1 files in no sub-folder"),
     "one folder of pictures": ([f"DCIM/100APPLE/IMG_{i:04d}.jpg" for i in range(9)], 9, "below DCIM / 100APPLE"),
     "people": (["ann/1.png", "ann/2.png", "bob/3.png"], 2, "each sub-folder is one"),
     "flat": ([f"{i}.png" for i in range(5)], 5, "there are no sub-folders"),
@@ -83,10 +83,12 @@ def test_identities_from_names_tables_or_nowhere(tmp_path):
     several, found = people([*NAMES, "other.png"], r"^(Person_\d+)_")
     assert several == 5 and found.warnings[0].startswith("1 of 13 pictures get no identity")
     table = tmp_path / "who.csv"
-    for between in ",;\t":
+    for between in ",;\t ":
         table.write_text(f"file{between}person\n" + "".join(f"{name}{between}{i // 6}\n"
                                                             for i, name in enumerate(NAMES)))
         assert people([f"in/{name}" for name in NAMES], str(table))[0] == 2
+    assert people(NAMES, str(table.rename(tmp_path / "identity.txt")))[0] == 2, "as databases of faces write them"
+    table = tmp_path / "identity.txt"
     for asked, said in (("(", "no regular expression"), ("(x+)y", "fits no name"), ("absent.csv", "can't be read"),
                         (str(table), "names no picture")):
         with pytest.raises(ValueError, match=said):

@@ -47,7 +47,7 @@ def test_data_of_12_bits_in_files_of_16_have_one_scale_for_the_whole_set(tmp_pat
     a, b, c = levels(images)[..., 0]
     assert (a == (twelve_bits(0) / 4095 * 255).round()).all() and (b == (dark / 4095 * 255).round()).all()
     assert (c == noise(2, (64, 64))).all(), "pictures of 8 bits stay as they are"
-    assert images.inspection.scales["whole numbers"].endswith("to 4095, taken for 12 bits")
+    assert images.inspection.scales["whole numbers"].endswith("to 4095, taken for 12 bits, one scale for the whole set")
     assert images.inspection.bits == {"16": 2, "8": 1}
 
 
@@ -271,15 +271,59 @@ def test_patients_are_identities_and_are_never_named(tmp_path, capsys):
         held.PixelData = np.roll(pixels, 5 * i, i % 2).tobytes()
         content = io.BytesIO()
         held.save_as(content)
-        files[f"IM{i:05d}"] = content.getvalue()  # without an ending, as scanners write them
+        files[f"Miller{i // 2}/IM{i:05d}"] = content.getvalue()  # without an ending, as scanners write them
+        files[f"Miller{i // 2}/photo{i}.jpg"] = packed(noise(i), "JPEG")  # of the patient whose folder it is
+        files[f"Miller{i // 2}/report{i}.pdf"] = b"%PDF"
     own = fill(tmp_path / "own", files)
     assert main(["data", str(own)]) == 0
     said = capsys.readouterr().out
-    assert "identities   6: by patient, as the DICOM files say" in said and "12 images" in said
+    assert "identities   6: by patient, as the DICOM files say\n" in said and "24 images" in said
+    assert "12 of no known kind (.pdf) ('report0.pdf', " in said
     kept = "".join(path.read_text() for path in (tmp_path / "cache").glob("*.json"))
     assert not any(word in said + kept for word in ("MRN", "Miller", "Ann"))
     assert len(set(open_images(own, "all").identities.tolist())) == 6
-    assert open_images(own, "all", identity="none").inspection.identities == 12
+    assert open_images(own, "all", identity="none").inspection.identities == 24
+
+
+def test_what_has_units_of_its_own_has_a_scale_for_each_series(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    held = pydicom.dcmread(shipped("pydicom", "data", "test_files") / "MR_small.dcm")
+    for word in ("WindowCenter", "WindowWidth"):
+        held.pop(word, None)
+    pixels, files = held.pixel_array // 8, {}
+    for modality in ("MR", "CT"):
+        for series, factor in (("1.2.1", 1), ("1.2.2", 8)):
+            held.Modality, held.SeriesInstanceUID, held.PixelData = modality, series, (pixels * factor).tobytes()
+            content = io.BytesIO()
+            held.save_as(content)
+            files[f"{modality}{factor}.dcm"] = content.getvalue()
+    images = opened(tmp_path, files)
+    ct, bright_ct, mr, bright_mr = levels(images).astype(int)[..., 0]
+    assert np.abs(mr - bright_mr).max() <= 1 and mr.max() == 255, "MR has no units"
+    assert ct.max() < 255 / 7 and bright_ct.max() == 255, "CT has"
+    said = images.inspection.scales
+    assert said["DICOM (MR) without a window"].startswith("2 volumes or series, each at a scale of its own")
+    assert said["DICOM (CT) without a window"].endswith("one scale for the whole set")
+
+
+def test_volumes_have_a_scale_each_and_the_files_may_say_it(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    volume = np.random.RandomState(0).randint(0, 100, (16, 16, 2)).astype(np.int16)
+    files = {}
+    for name, factor, shown in (("a", 1, (0, 0)), ("b", 300, (0, 0)), ("c", 1, (0, 198))):
+        image = nibabel.Nifti1Image(volume * factor, np.eye(4))
+        image.header["cal_min"], image.header["cal_max"] = shown
+        files[f"{name}.nii"] = image.to_bytes()
+    images = opened(tmp_path, files, size=16)
+    by_name = {name: levels(images)[images.rows[np.array(images.names) == f"{name}.nii"]].astype(int) for name in "abc"}
+    assert np.abs(by_name["a"] - by_name["b"]).max() <= 1 and by_name["b"].max() == 255
+    assert np.abs(by_name["a"] - 2 * by_name["c"]).max() <= 2, "from 0 to 198, as its file says"
+    assert images.inspection.contrast > 50
+
+
+def test_some_pictures_that_are_near_black_are_counted(tmp_path):
+    files = {f"{i}.png": packed(noise(i) // (1 if i < 8 else 60)) for i in range(10)}
+    assert "2 of 10 images have hardly any contrast" in opened(tmp_path, files).inspection.warnings[0]
 
 
 def test_real_nifti_files(tmp_path):

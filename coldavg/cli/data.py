@@ -19,9 +19,9 @@ def add_options(p: argparse.ArgumentParser) -> None:
 def add_reading_options(p: argparse.ArgumentParser) -> None:
     """The options that say how images of one's own are read."""
     p.add_argument("--identity", default="",
-                   help="who is in a picture: folder; none (each is one of its own); a file.csv of file,identity; or a "
-                        "regular expression whose group 1 in the name says it (default: as DICOM or labels say, else "
-                        "by folder)")
+                   help="who is in a picture: folder; none (each is one of its own); a file.csv, .tsv or .txt of file "
+                        "and identity; or a regular expression whose group 1 in the name says it (default: as DICOM "
+                        "or labels say, else by folder)")
     p.add_argument("--fit", default="crop", help=f"how pictures become square: {', '.join(FITS)}")
 
 

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from ..support.files import replacing
 from .copies import join_copies, look_of
 from .finding import Found, Listing, find_files
+from .inspection import FLAT
 from .pictures import Fit, NotRead, Picture
 from .reading import explain, read_pictures
-from .scales import settle_scale
+from .scales import say_scales, settle_scale
 
 LARGEST = 2**28  # bytes of one file; with Pillow's limit of 89 million pixels it bounds the memory
 
@@ -60,8 +61,8 @@ class Decoding:
         self.pixels: list[bytes] = [b""] * len(names)  # hashes of each row, like all that follows
         self.labels: list[tuple | None] = [None] * len(names)
         self.looks, self.contrasts = [0] * len(names), [0.0] * len(names)
-        self.waiting: list[tuple[int, str]] = []  # rows in `deep`, and the kind of their scale
-        self.ranges: dict[str, tuple[float, float]] = {}  # of each kind
+        self.waiting: list[tuple[int, tuple[str, str]]] = []  # rows in `deep`, and the kind and series of their scale
+        self.ranges: dict[tuple[str, str], tuple[float, float]] = {}  # of each kind and series
         self.unread: dict[tuple[str, bool], list[str]] = {}  # names by reason, and whether they are broken
         self.counts = {name: Counter() for name in ("formats", "channels", "bits", "notes")}
         self.sizes: dict[tuple[int, int], None] = {}  # in order
@@ -119,11 +120,11 @@ class Decoding:
         self.sizes[picture.size] = None
         self.kept.append(picture.kept())
         self.frames += [picture.frames] if picture.frames > 1 and row < len(self.names) else []
-        kind = picture.scale or "8 bits"
-        low, high = self.ranges.get(kind, picture.levels)
-        self.ranges[kind] = (min(low, picture.levels[0]), max(high, picture.levels[1]))
+        whose = picture.scale or "8 bits", picture.series
+        low, high = self.ranges.get(whose, picture.levels)
+        self.ranges[whose] = (min(low, picture.levels[0]), max(high, picture.levels[1]))
         if picture.scale:
-            self.waiting.append((row, picture.scale))
+            self.waiting.append((row, whose))
             self.deep.write(picture.values.tobytes())
         else:
             self.keep(picture.values, row)
@@ -137,14 +138,15 @@ class Decoding:
         self.out.write(values)
 
     def finish(self) -> None:
-        """Bring what waits onto one scale for the whole set, and end the file."""
+        """Bring what waits onto the scale of the set, or of its series, and end the file."""
         shape = (self.fit.size, self.fit.size, self.fit.channels)
-        scales = {kind: settle_scale(kind, *self.ranges[kind]) for _, kind in self.waiting}
+        scales = {whose: settle_scale(whose[0], *self.ranges[whose]) for _, whose in self.waiting}
         self.deep.seek(0)
-        for row, kind in self.waiting:
+        for row, whose in self.waiting:
             values = np.frombuffer(self.deep.read(4 * math.prod(shape)), np.float32).reshape(shape)
-            self.keep(scales[kind].apply(values), row)
-        self.said = {kind: scale.said for kind, scale in sorted(scales.items())}
+            self.keep(scales[whose].apply(values), row)
+        self.said = {kind: say_scales(kind, [scale for (one, _), scale in scales.items() if one == kind])
+                     for kind in sorted({kind for kind, _ in scales})}
         self.write_header()
         self.out.truncate(self.start + len(self.files) * math.prod(shape))
 
@@ -170,9 +172,9 @@ class Decoding:
             "unread": [[why, broken, names] for (why, broken), names in sorted(self.unread.items())],
             "sizes": [sizes[0], sizes[-1]], "grey": self.grey, "sha256": whole.hexdigest(),
             "counts": {name: dict(count.most_common()) for name, count in self.counts.items()},
-            "levels": self.ranges.get("8 bits"), "scales": self.said, "frames": self.frames,
+            "levels": self.ranges.get(("8 bits", "")), "scales": self.said, "frames": self.frames,
             "kept": [round(float(value), 4) for value in (np.mean(self.kept), np.min(self.kept))],
-            "contrast": round(float(np.median(contrasts)), 2),
+            "contrast": round(float(np.median(contrasts)), 2), "flat": sum(each < FLAT for each in contrasts),
         }
 
 

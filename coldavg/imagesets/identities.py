@@ -13,6 +13,7 @@ from .finding import kind_by_name, stem_of
 
 SPLIT = re.compile(r"(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|holdout|gallery|probe|query|"
                    r"(fold|split)[_-]?\d+)([_-]?(set|data|images))?", re.I)  # folders that are called so are no people
+TABLES = (".csv", ".tsv", ".txt")
 LABELS = {"patient": "by patient, as the DICOM files say", "label": "by the labels in the arrays",
           "image": "each image of an array is one of its own"}
 
@@ -29,33 +30,51 @@ class Identities(NamedTuple):
 def read_identities(names: Sequence[str], labels: Sequence[tuple[str, int] | None], asked: str = "") -> Identities:
     """The identities of pictures by the `names` of their files (M,), and what the files say of them (`labels`).
 
-    `asked`: "" as the files say it, else by folder; "folder"; "none": each picture is one of its own; a file.csv
-    whose rows say file and identity; else a regular expression, whose group 1 (or all that it matches) is the
-    identity.  ValueError if that fits no name.
+    `asked`: "" as the files say it, else by folder; "folder"; "none": each picture is one of its own; a table in a
+    file.csv, .tsv or .txt whose rows say file and identity; else a regular expression, whose group 1 (or all that it
+    matches) is the identity.  ValueError if that fits no name.
     """
     if asked == "none":
         return Identities(np.arange(len(names)), "each picture is one of its own, as asked", ())
     if asked not in ("", "folder"):
-        return by_table(names, Path(asked)) if asked.lower().endswith(".csv") else by_pattern(names, asked)
+        return by_table(names, Path(asked)) if asked.lower().endswith(TABLES) else by_pattern(names, asked)
+    if not asked:
+        labels = lend_patients(names, labels)
     told = [label for label in labels if label is not None] if not asked else []
     rest, passed = below_wrappers(sorted(set(names)), keep=asked == "folder")
-    keys, own = [], 0
+    keys, own = [], set()
     for name, label in zip(names, labels):
         folder = rest[name].partition("/")[0] if "/" in rest[name] else ""
-        own += not folder and (label is None or bool(asked))
+        own |= {name} if not folder and (label is None or asked) else set()
         keys.append(("", *map(str, label)) if label is not None and not asked else
                     ("folder", folder) if folder else ("file", name))
     folders = sorted({key[1] for key in keys if key[0] == "folder"})
     kinds = Counter(kind for kind, _ in told)
     how = [LABELS[kind] for kind in kinds] + [f"each sub-folder is one{passed}"] * bool(folders)
     if own and (folders or kinds):
-        how.append(f"each of {own} pictures in no sub-folder is one of its own")
+        how.append(f"each of {len(own)} files in no sub-folder is one of its own")
     elif own:
-        how.append(f"each picture is one of its own: there are no sub-folders{passed}")
+        how.append(f"each file is one of its own: there are no sub-folders{passed}")
     warned = [f"folders named {', '.join(map(repr, map(str, odd)))} are taken for identities"
               for odd in [[name for name in folders if SPLIT.fullmatch(name)]] if odd]
     warned += shared_stems(names) if not folders and not kinds and not asked else []
-    return Identities(number(keys), "; ".join(how), tuple(folders[:3]), tuple(warned))
+    shown = () if "patient" in kinds else tuple(folders[:3])  # folders there may be named after patients
+    return Identities(number(keys), "; ".join(how), shown, tuple(warned))
+
+
+def lend_patients(names: Sequence[str], labels: Sequence[tuple[str, int] | None]) -> list[tuple[str, int] | None]:
+    """`labels`, but what lies beside or below the files of one patient alone, as photographs do, is that patient's."""
+    inside: dict[str, set] = {}
+    for name, label in zip(names, labels):
+        if label is not None and label[0] == "patient":
+            for folder in map(str, PurePosixPath(name).parents):
+                inside.setdefault(folder, set()).add(label)
+
+    def owner(name: str) -> tuple[str, int] | None:
+        nearest = next((inside[str(folder)] for folder in PurePosixPath(name).parents if str(folder) in inside), ())
+        return next(iter(nearest)) if len(nearest) == 1 else None
+
+    return [owner(name) if label is None and inside else label for name, label in zip(names, labels)]
 
 
 def below_wrappers(names: Sequence[str], keep: bool = False) -> tuple[dict[str, str], str]:
@@ -107,10 +126,11 @@ def by_table(names: Sequence[str], file: Path) -> Identities:
 
 
 def read_table(file: Path) -> list[list[str]]:
-    """The rows of a file.csv, whatever stands between its cells; ValueError if it is none."""
+    """The rows of a table, whatever stands between its cells; ValueError if it is none."""
     try:
         text = file.read_text(encoding="utf-8-sig")
-        between = max(",;\t", key=text.partition("\n")[0].count)
+        head = text.partition("\n")[0]
+        between = max(",;\t", key=head.count) if set(",;\t") & set(head) else " "
         return [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=between) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no text"

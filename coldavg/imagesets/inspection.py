@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 
 SHOWN = 3  # names of each kind that are shown
 FLAT = 6.0  # levels of 255: pictures whose values lie closer together (standard deviation) are near-black, or blank
@@ -13,8 +14,8 @@ class Inspection:
     """The fate of every file of a source, and what was read from it.
 
     `passed` and `broken`: by reason, how many files and some of their names.  `sizes`: the smallest and the largest
-    picture (W, H); `used`: width, height and channels.  `levels` of pictures of 8 bits, and by kind the one scale of
-    all others.  `shape`: mean and least share that cropping keeps.  `frames`: of so many files only the first of so
+    picture (W, H); `used`: width, height and channels.  `levels` of pictures of 8 bits, and by kind the scale of all
+    others.  `shape`: mean and least share that cropping keeps.  `frames`: of so many files only the first of so
     many frames is read.  `near_copies` is None where they are not looked for.
     """
 
@@ -74,9 +75,9 @@ class Inspection:
         return f"{exact}, {self.near_copies} near-copies of one{kept * bool(self.copies + self.near_copies)}"
 
     def say_levels(self) -> str:
-        """The range of levels used, and the one scale of what has other than 8 bits."""
+        """The range of levels used, and the scale of what has other than 8 bits."""
         said = [f"{self.levels[0]:g} to {self.levels[1]:g} of 0 to 255"] if self.levels else []
-        said += [f"{kind}: {scale}, one scale for the whole set" for kind, scale in self.scales.items()]
+        said += [f"{kind}: {scale}" for kind, scale in self.scales.items()]
         return "; ".join(said)
 
     def say_sizes(self) -> str:
@@ -102,9 +103,10 @@ def listed_names(reasons: dict[str, dict]) -> str:
                      f"{', ...' if each['count'] > len(each['examples']) else ''})" for why, each in reasons.items())
 
 
-def some_of(names: Sequence[str]) -> dict:
-    """How many names, and the first of them."""
-    return {"count": len(names), "examples": list(names[:SHOWN])}
+def some_of(names: Sequence[str], patients: bool = False) -> dict:
+    """How many names, and the first of them; without their folders, where these may be named after `patients`."""
+    shown = [PurePosixPath(name).name if patients else name for name in names[:SHOWN]]
+    return {"count": len(names), "examples": shown}
 
 
 def warnings_of(fact: dict, fit: str, images: int, lost: int) -> list[str]:
@@ -118,6 +120,8 @@ def warnings_of(fact: dict, fit: str, images: int, lost: int) -> list[str]:
         found.append("stretching changes shapes; --fit pad keeps them")
     if fact["contrast"] < FLAT:
         found.append(flat(fact["contrast"]))
+    elif fact["flat"] > 0.1 * images:
+        found.append(f"{fact['flat']} of {images} images have hardly any contrast: they are near-black or blank")
     return found
 
 

@@ -181,7 +181,7 @@ def open_decoded(data: str, split: str, key: str, taking: Taking, listing: Listi
     """An image set that `decode_all` has decoded, now or before; `key` tells one content of its source from another."""
     known, source, size, channels = SETS.get(data), listing.source, taking.size, taking.channels
     fit = Fit(size, channels or 3, taking.fit)
-    file = cache_folder() / f"{known.name if known else 'own'}-{key[:32]}-{size}x{fit.channels}-{fit.how}-v2.npy"
+    file = cache_folder() / f"{known.name if known else 'own'}-{key[:32]}-{size}x{fit.channels}-{fit.how}-v3.npy"
     try:
         pixels, facts = read_decoded(file)
     except (OSError, EOFError, ValueError, KeyError):  # not yet, or damaged
@@ -218,8 +218,13 @@ def find_people(known: NamedSet | None, listing: Listing, facts: dict, asked: st
     """Who is in each row: of a named set as it is known, else by names, or as the files say it."""
     if known is not None and known.identity is None:
         return Identities(np.arange(len(facts["first"])), "each image is one of its own", ())
-    names = [listing.pictures[number] for number in facts["files"]]
-    return read_identities(names, [label and tuple(label) for label in facts["labels"]], "folder" if known else asked)
+    readable = np.flatnonzero(np.array(facts["first"]) >= 0)
+    names = [listing.pictures[facts["files"][row]] for row in readable]
+    labels = [label and tuple(label) for label in map(facts["labels"].__getitem__, readable)]
+    people = read_identities(names, labels, "folder" if known else asked)
+    numbers = np.full(len(facts["first"]), people.numbers.max() + 1)
+    numbers[readable] = people.numbers
+    return people._replace(numbers=numbers)
 
 
 def join_identities(identities: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -242,6 +247,7 @@ def inspect(facts: dict, listing: Listing, people: Identities, used: tuple[int, 
     passed, broken = dict(listing.passed), {}
     for why, ought, names in facts["unread"]:
         (broken if ought else passed).setdefault(why, tuple(names))
+    patients = any(label and label[0] == "patient" for label in facts["labels"])
     count, whom = int(readable.sum()), len(np.unique(people.numbers[readable]))
     said = warnings_of(facts, taking.fit, count, sum(map(len, broken.values())))
     if whom < count and tested < FEW:
@@ -253,8 +259,8 @@ def inspect(facts: dict, listing: Listing, people: Identities, used: tuple[int, 
         identities=whom, identities_how=people.how, identities_examples=people.examples,
         copies=int((readable & (first < rows)).sum()),
         near_copies=int(((first == rows) & (near < rows)).sum()) if own else None,
-        passed={why: some_of(names) for why, names in passed.items()},
-        broken={why: some_of(names) for why, names in broken.items()}, warnings=(*said, *people.warnings))
+        passed={why: some_of(names, patients) for why, names in passed.items()},
+        broken={why: some_of(names, patients) for why, names in broken.items()}, warnings=(*said, *people.warnings))
 
 
 def check_enough(source: Path, first: np.ndarray, people: Identities, joined: np.ndarray, chosen: int) -> None:

@@ -32,9 +32,10 @@ class Fit(NamedTuple):
 class Picture(NamedTuple):
     """A picture that was read.
 
-    `values` (size, size, channels): uint8, or float32 of the `scale` whose range the whole set settles.  `kind`: the
-    format; `size` (W, H) as it was; `colour`; `bits` a value; `levels`: the lowest and the highest before resizing;
-    `frames` that its file holds; `label`: who it is, as the file says it; `note`: what was left out.
+    `values` (size, size, channels): uint8, or float32 of the `scale` whose range the whole set settles, or all of one
+    `series` where it names one.  `kind`: the format; `size` (W, H) as it was; `colour`; `bits` a value; `levels`: the
+    lowest and the highest before resizing; `frames` that its file holds; `label`: who it is, as the file says it;
+    `note`: what was left out.
     """
 
     values: np.ndarray
@@ -44,6 +45,7 @@ class Picture(NamedTuple):
     bits: int
     levels: tuple[float, float]
     scale: str = ""
+    series: str = ""
     frames: int = 1
     label: tuple | None = None
     note: str = ""

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,9 @@ def decode(content: bytes, fit: Fit) -> Picture:
     Grey of more than 8 bits stays as it is, what is transparent shows white, palettes and CMYK become RGB; of many
     frames it is the first.  With one channel: luminance (ITU-R 601-2).  Raises NotRead or whatever Pillow does.
     """
-    with warnings.catch_warnings():
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    tiff = kind_by_content(content[:HEAD]) == "TIFF"  # a library in C reads it, and says on its own what is wrong
+    with warnings.catch_warnings(), scans.quiet() if tiff else nullcontext():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with open_picture(content) as picture:

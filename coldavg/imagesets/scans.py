@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
 import numpy as np
 from PIL import Image
@@ -27,7 +28,8 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 def read_dicom(content: bytes, fit: Fit) -> Iterator[Picture]:
     """Every frame of a DICOM file, as a viewer shows it: rescaled, through its first window if it has one.
 
-    MONOCHROME1 is turned round.  Without a window the whole set is shown at one scale.  The patient is the identity.
+    MONOCHROME1 is turned round.  Without a window all CT, whose units are the same everywhere, is shown at one scale,
+    and each series of anything else at its own.  The patient is the identity.
     """
     try:
         import pydicom
@@ -84,7 +86,9 @@ def as_frame(frame: np.ndarray, held, fit: Fit, label: tuple | None) -> Picture:
         ends = apply_windowing(np.array([-1e9, 1e9]), held)
         shown, scale = (apply_windowing(shown, held) - ends[0]) / (ends[1] - ends[0]), "DICOM through its window"
     shown = -shown.astype(np.float32) if turned and scale.endswith("a window") else 1 - shown if turned else shown
-    picture = from_levels(np.asarray(shown, np.float32), "DICOM", fit, size, scale=scale, label=label)
+    alone = scale.endswith("without a window") and held.get("Modality") != "CT"
+    picture = from_levels(np.asarray(shown, np.float32), "DICOM", fit, size, scale=scale, label=label,
+                          series=str(held.get("SeriesInstanceUID") or "") if alone else "")
     return picture._replace(bits=bits, levels=(float(frame.min()), float(frame.max())) if scale.endswith("its window")
                             else picture.levels)
 
@@ -104,12 +108,16 @@ def quiet() -> Iterator[None]:
 
 
 def read_nifti(content: bytes, fit: Fit) -> Iterator[Picture]:
-    """Every slice of a NIfTI volume that shows anything, from the feet to the head; of a series the first volume."""
+    """Every slice of a NIfTI volume that shows anything, from the feet to the head; of a series the first volume.
+
+    Each volume has its own scale: the range to be displayed, if its file names one, else all of its values.
+    """
     try:
         import nibabel
     except ImportError:
         raise NotRead(MISSING.format("NIfTI"), broken=False) from None
     logging.getLogger("nibabel").setLevel(logging.CRITICAL)
+    whose = sha256(content).hexdigest()
     if content[:2] == b"\x1f\x8b":
         content = gunzip(content)
     kind = nibabel.Nifti2Image if content[4:8] == b"n+2\0" else nibabel.Nifti1Image
@@ -122,10 +130,12 @@ def read_nifti(content: bytes, fit: Fit) -> Iterator[Picture]:
     first = image.slicer[..., *[0] * (image.ndim - 3)] if further > 1 else image
     volume = np.asarray(first.dataobj, np.float32)
     volume = volume.reshape(*image.shape[:3], *[1] * (3 - len(image.shape[:3])))
+    low, high = (float(image.header[end]) for end in ("cal_min", "cal_max"))
     for slice_ in np.moveaxis(volume, 2, 0):
         if slice_.min() < slice_.max() and plain_size(slice_.shape):
-            picture = from_levels(np.rot90(slice_), "NIfTI", fit, scale="NIfTI", frames=further)
-            yield picture._replace(bits=8 * image.get_data_dtype().itemsize)
+            picture = from_levels(np.rot90(slice_), "NIfTI", fit, scale="NIfTI", series=whose, frames=further)
+            yield picture._replace(bits=8 * image.get_data_dtype().itemsize,
+                                   levels=(low, high) if low < high else picture.levels)
 
 
 def gunzip(content: bytes) -> bytes:
