@@ -21,6 +21,8 @@ from coldavg.metrics import match
 from coldavg.networks import save_network
 from coldavg.support.pixels import png
 
+from .pictures import fill, noise, packed
+
 
 def average(path, tuples=1):
     """An 8-bit average of two unseen digits, as a PNG; returns the two."""
@@ -264,6 +266,19 @@ def test_train_evaluate_unmix_end_to_end(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == row
     average(tmp_path / "a.png")
     assert main(["unmix", str(tmp_path / "a.png"), "--network", str(file), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_training_says_what_it_skipped_and_guessed(tmp_path, capsys):
+    files = {f"Person_{i // 4:02d}_{i:04d}.png": packed(noise(i, (20, 60))) for i in range(24)} | {"a.txt": b"hello"}
+    words = ["train", "--data", str(fill(tmp_path / "own", files)), "--size", "16", "--mixtures", "4", *TINY, "--out"]
+    assert main([*words, str(tmp_path / "a.safetensors")]) == 0
+    said = capsys.readouterr().err
+    assert "identities: 24: " in said and "1 of no known kind (.txt) ('a.txt')" in said
+    assert "cropping keeps only 33 %" in said and "names share 6 beginnings" in said
+    more = ["--identity", "^(Person_..)", "--fit", "pad"]
+    assert main([*words, str(tmp_path / "b.safetensors"), *more]) == 0
+    said = capsys.readouterr().err
+    assert "identities: 6: by the pattern" in said and "cropping" not in said and "beginnings" not in said
 
 
 def test_training_starts_from_the_network_named(tmp_path):

@@ -6,7 +6,9 @@ import shlex
 from dataclasses import fields
 from pathlib import Path
 
-from ..imagesets.opening import open_images
+from ..audit.attacker import note
+from ..imagesets.named import SETS
+from ..imagesets.opening import ImageSet, open_images
 from ..networks import load_network, network_file, save_network
 from ..remixing import fit_to_averages
 from ..settings import Settings
@@ -16,6 +18,7 @@ from ..support.files import fingerprint, write_atomically
 from ..support.pixels import png
 from ..training import Progress, fit
 from . import numbers
+from .data import add_reading_options
 from .stopping import after_the_step
 
 
@@ -29,6 +32,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
             kind = {"widths": numbers(int), "weights": numbers(float)}.get(setting.name, setting.type)
             p.add_argument(flag, type=kind, default=setting.default, help=setting.metadata["help"])
     p.add_argument("--size", type=int, default=64, help="the side, in pixels, of images from a folder or zip")
+    add_reading_options(p)
     p.add_argument("--from-averages", metavar="FOLDER", help="learn from published averages of two alone, all that the "
                                                              "folder or zip holds: first with --k 4, then with --k 2 "
                                                              "and that network as --start")
@@ -49,7 +53,10 @@ def run(options: argparse.Namespace) -> None:
     alone = options.from_averages
     if alone and options.data != Settings.data:
         raise ValueError(f"--data {options.data!r} and --from-averages {alone!r}: name one, what is learned from")
-    images = open_images(alone, "all", options.size) if alone else open_images(options.data, "train", options.size)
+    images = open_images(alone or options.data, "all" if alone else "train", options.size, identity=options.identity,
+                         fit=options.fit)
+    if str(alone or options.data) not in SETS:
+        say_read(images)
     chosen = {setting.name: getattr(options, setting.name) for setting in fields(Settings) if setting.name in options}
     chosen |= {"channels": images.shape[1], "flips": images.flips if options.flips is None else options.flips}
     settings = Settings(**chosen | ({"data": alone} if alone else {}))
@@ -76,6 +83,13 @@ def run(options: argparse.Namespace) -> None:
         raise KeyboardInterrupt
     (folder / CHECKPOINT).unlink(missing_ok=True)
     print(f"{out}: {seen} mixtures in {seconds:.0f} s, {state.log[-1]['waiting']:.1%} of it outside the network")
+
+
+def say_read(images: ImageSet) -> None:
+    """What of one's own pictures is guessed or skipped, and what looks wrong, on standard error."""
+    for name, words in images.inspection.lines().items():
+        if name in ("identities", "passed over", "broken") or name.startswith("warning"):
+            note(f"{name}: {words}")
 
 
 def save_run(state: Progress, out: Path, folder: Path, record: dict) -> None:
