@@ -15,7 +15,7 @@ from coldavg import load, load_network, psnr, score
 from coldavg.audit import Plan, best_guess, epsilon, run_audit
 from coldavg.audit.attacker import Attacker, attack_with
 from coldavg.audit.embedding import fit_autoencoder
-from coldavg.audit.measure import measure_attack, measure_search
+from coldavg.audit.measure import ask_membership, measure_attack, measure_search
 from coldavg.audit.people import choose_recogniser, find_people
 from coldavg.audit.privacy import separation
 from coldavg.audit.report import page
@@ -123,6 +123,22 @@ def test_scores_of_the_truth_and_of_the_average_itself():
     assert perfect["psnr"] == 100 and perfect["success"] == 100 and torch.equal(matched, tuples)
     itself, _ = measure_attack(shown[:, None].expand_as(tuples), tuples, shown)
     assert itself["gain"] == 0 and itself["success"] == 0 and itself["psnr"] == itself["average_psnr"]
+
+
+def test_members_are_named_where_others_are_and_noise_is_not():
+    images = noise(400, 8)
+    indices = torch.randperm(200, generator=torch.Generator().manual_seed(1)).reshape(-1, 2)
+    shown = images[:200][indices].mean(1)
+    found = ask_membership(shown, images[:200], indices, images[200:])
+    assert found["named"] > 95 and found["named_interval"][0] > 90, "64 independent values, 2 images"
+    others = ask_membership(noise(100, 8, seed=9), images[:200], indices, images[200:])
+    assert others["named"] < 5, "an average of none of them names one in a hundred"
+    assert ask_membership(shown[:2], images[:8], indices[:2] % 8, images[200:]) == {}, "too few to set a threshold"
+
+
+def test_the_headline_names_members_where_that_was_asked():
+    asked = row() | {"found": 3, "found_interval": [0, 8], "named": 80, "named_interval": [70, 90], "people_why": "x"}
+    assert "80 % (70 to 90), where 1 % of all others are accused" in headline([asked])[3]
 
 
 def test_an_attack_is_scored_as_everything_is():

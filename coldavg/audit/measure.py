@@ -9,12 +9,14 @@ from torch import Tensor
 
 from ..evaluation.archive import search, which_found
 from ..evaluation.averaging import Averaging
+from ..evaluation.membership import MembershipTest
 from ..imagesets.opening import ImageSet
 from ..metrics import match, score, score_matched, summarise
 from ..support.pixels import round_to_8_bits
 
 CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
 VALUES = 50_000_000  # that they may hold together
+ACCUSED = 0.01  # of the images that are not in an average may be named wrongly
 MEAN_OF = 400  # images that the mean image is taken over
 
 
@@ -57,7 +59,7 @@ def score_attack(averaging: Averaging, attack: Callable[[Tensor], Tensor], made:
     scores = score_matched(matched, tuples, published)
     row = {"k": averaging.k, "averages": len(indices), "blind_gain": blind_gain(recovered, tuples, published, learnt),
            **summarise(scores), "median_average_ssim": round(scores["average_ssim"].amax(1).median().item(), 4)}
-    row |= search_in_archive(averaging, published, indices, audited)
+    row |= search_in_archive(averaging, published, indices, audited, learnt)
     row["seconds"] = round(time.perf_counter() - started, 1)
     order = scores["ssim"].mean(1).argsort(descending=True)
     chosen = order[[0, len(order) // 2, -1]]
@@ -73,12 +75,34 @@ def blind_gain(recovered: Tensor, tuples: Tensor, published: Tensor, learnt: Ima
     return round(max(gain.mean().item() for gain in gains), 3)
 
 
-def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, audited: ImageSet) -> dict:
-    """The search among an archive that holds all averaged images, and others: {"found", its interval, "archive"}."""
+def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, audited: ImageSet,
+                      learnt: ImageSet | None) -> dict:
+    """The search among an archive that holds all averaged images, and others: {"found", its interval, "archive"}.
+
+    And "named", see `ask_membership`, where there are images to learn from and all weights are equal.
+    """
     first = indices.unique()
     others = torch.from_numpy(np.setdiff1d(np.arange(len(audited)), first.numpy()))
     largest = max(min(CANDIDATES, VALUES // published[0].numel()), len(first))
     archive = torch.cat([first, others])[:largest]
     positions = torch.empty(len(audited), dtype=torch.long).scatter(0, archive, torch.arange(len(archive)))
     candidates = averaging.as_published(audited[archive])
-    return measure_search(published, candidates, positions[indices]) | {"archive": len(archive)}
+    found = measure_search(published, candidates, positions[indices]) | {"archive": len(archive)}
+    if learnt is None or averaging.weights:
+        return found
+    rows = torch.linspace(0, len(learnt) - 1, min(len(learnt), largest)).long()
+    return found | ask_membership(published, candidates, positions[indices], averaging.as_published(learnt[rows]))
+
+
+def ask_membership(published: Tensor, candidates: Tensor, indices: Tensor, reference: Tensor) -> dict:
+    """How often members, `indices` (N, K) into `candidates` (M, C, H, W), are named by the linear test: {"named", ...}.
+
+    By somebody who knows one image, and of the others only what such images are like (`reference`); the threshold is
+    set where ACCUSED of all others are named wrongly.  Nothing, if there are too few others to set it.
+    """
+    ratios = MembershipTest(reference, indices.shape[1])(published, candidates)  # (N, M)
+    inside = torch.zeros_like(ratios, dtype=torch.bool).scatter(1, indices, True)
+    others = ratios[~inside]
+    if len(others) < 10 / ACCUSED:
+        return {}
+    return summarise({"named": ratios.gather(1, indices) > others.sort().values[int((1 - ACCUSED) * len(others))]})

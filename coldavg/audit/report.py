@@ -140,7 +140,15 @@ def without_network(rows: list[dict]) -> str:
     return (f"<p>Somebody who holds an archive of {rows[0]['archive']} images, those averaged among them, searches "
             f"for those whose average is nearest to the published one. Found were, of the images in {escape(found_of)}."
             " The search takes all weights for equal. Where that is much, averaging protects nobody whose images are "
-            "in an archive.</p>")
+            f"in an archive.</p>{members(rows)}")
+
+
+def members(rows: list[dict]) -> str:
+    """The test of somebody who holds one image, where it was asked."""
+    named = "; ".join(f"averages of {row['k']}: {with_interval(row, 'named', 0)} %" for row in rows if "named" in row)
+    return named and (
+        "<p>Somebody who holds one image alone, and knows what such images are like, asks whether it is in an average. "
+        f"Named were, of the images in {escape(named)}, where 1 % of all other images are named wrongly.</p>")
 
 
 def attacked_by(attacker: dict) -> str:

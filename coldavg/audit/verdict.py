@@ -50,7 +50,7 @@ def judge(row: dict, steps: int | None = None) -> tuple[str, str]:
 
 
 def headline(rows: list[dict]) -> list[str]:
-    """What matters most, of the worst number of images in an average each: pictures, people, an archive."""
+    """What matters most, of the worst number of images in an average each: pictures, people, an archive, members."""
     picture = max(rows, key=lambda row: row["success_interval"][0])
     least, most = picture["success_interval"]
     said = [f"Pictures got back: {picture['success']:.0f} % of the recovered images ({least:.0f} to {most:.0f}) are "
@@ -69,6 +69,12 @@ def headline(rows: list[dict]) -> list[str]:
     low, high = archive["found_interval"]
     said.append(f"Images found by whoever holds an archive with them in it: {archive['found']:.0f} % ({low:.0f} to "
                 f"{high:.0f}), without any network{too_few(low, high, 50, archive['averages'])}.")
+    if named := [row for row in rows if "named" in row]:
+        most = max(named, key=lambda row: row["named_interval"][0])
+        low, high = most["named_interval"]
+        said.append(f"Members named by whoever holds one picture, and knows what such pictures are like: "
+                    f"{most['named']:.0f} % ({low:.0f} to {high:.0f}), where 1 % of all others are accused"
+                    f"{too_few(low, high, 50, most['averages'])}.")
     return said
 
 
