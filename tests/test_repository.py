@@ -206,13 +206,15 @@ def test_a_chapter_is_committed_whole(path):
 
 
 def spoiled(cells) -> list[str]:
-    """Code cells right after a question whose output a reader sees without opening anything."""
+    """Code cells right after a question whose output, or an assertion, a reader sees without opening anything."""
     found, asked = [], False
     for cell in cells:
         if cell.cell_type == "markdown":
             end = max(map(cell.source.rfind, ("{dropdown}", "\n## ", "\n### ")))  # an answer, or another matter
             asked = cell.source.rfind("{admonition} Predict first") > end
-        elif asked and cell.outputs and not {"hide-cell", "hide-output", "remove-output"} & set(cell.metadata.tags):
+        elif asked and "hide-cell" not in cell.metadata.tags and (
+                "assert" in cell.source
+                or cell.outputs and not {"hide-output", "remove-output"} & set(cell.metadata.tags)):
             found.append(cell.id)
     return found
 
@@ -229,6 +231,9 @@ def test_a_planted_spoiler_is_found():
     for tags, cells in (([], ["it"]), (["hide-input"], ["it"]), (["hide-cell"], []), (["hide-output"], [])):
         shown.metadata.tags = tags
         assert spoiled([question, shown, answer]) == cells
+    shown.metadata.tags = ["hide-output"]
+    shown.source = "assert found == 2"
+    assert spoiled([question, shown, answer]) == ["it"], "the code says it"
     shown.metadata.tags = []
     assert spoiled([shown, question, answer, shown]) == []
 
