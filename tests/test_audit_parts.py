@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -25,6 +25,7 @@ from coldavg.evaluation.recognisers import learn_discriminants, reduce_pixels
 from coldavg.metrics import summarise
 
 from .pictures import in_memory
+from .reports import check_report, found_by_chance
 
 
 def row(success=(90, 85, 95), gain=(3, 2.5, 3.5), blind=0.0, same=0.5, people=None):
@@ -161,6 +162,12 @@ def test_the_report_says_what_it_can_not(tmp_path):
     text = page(found, [case])
     assert "<script>" not in text and "Only 10 averages" in text and "Try a larger --size" in text
     assert "no proof of safety" in text and "Not asked: each image is an identity of its own" in text
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found_by_chance())
+def test_reports_of_any_numbers_and_names_are_files_that_every_program_reads(tmp_path, found):
+    check_report(found, tmp_path)
 
 
 def test_an_autoencoder_gives_back_what_it_learned():

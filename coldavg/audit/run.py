@@ -65,9 +65,14 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
         "results": results, "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
     }
-    write_atomically(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_atomically(out / "report.html", page(found, cases).encode())
+    write_report(found, cases, out)
     return found
+
+
+def write_report(found: dict, cases: list[dict], out: Path) -> None:
+    """Write both files of a report; letters of names that no text may hold are written as numbers."""
+    write_atomically(out / "report.json", (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(out / "report.html", page(found, cases).encode(errors="backslashreplace"))
 
 
 def open_existing(plan: Plan) -> tuple[Pairs, Pairs]:

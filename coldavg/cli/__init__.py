@@ -5,6 +5,7 @@ Wrong input ends in one line that says what was wrong and what to do, exit code 
 
 import argparse
 import errno
+import io
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,8 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     options = parser(words).parse_args(words)
     options.words = words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:
         options.run(options)
     except KeyboardInterrupt:
