@@ -188,6 +188,23 @@ class Reliability(Directive):
 FIGURES = ("seconds", "seconds_again", "memory_mb")  # of a row of reliability, where it has them
 
 
+class Plausibility(Directive):
+    """How many right and wrong averages are doubted, network by network."""
+
+    def run(self) -> list[nodes.Node]:
+        from coldavg.evaluation.plausibility import FILE
+
+        held = json.loads(FILE.read_text()).values() if FILE.exists() else ()
+        rows = [[row["network"], row["k"], number(row, "right_doubted", 1),
+                 *((f"{rate:.0f}", rate) for rate in row["wrong_doubted"].values()),
+                 "; ".join(row["not_told"]) or "–", row["averages"], row["of_each_wrong_kind"],
+                 *(row["stamp"][name] for name in ("commit", "device", "date"))] for row in held]
+        head = ["network", "K", "right ones doubted, %", "single pictures, %", "noise, %", "of another kind, %",
+                "one more in them, %", "linear light, %", "unequal weights, %", "can't be told", "right ones",
+                "of each wrong kind", "commit", "device", "date"]
+        return [table(head, rows, "How many averages are doubted. A network that is not named was not measured.")]
+
+
 class Laboratory(Directive):
     """The laboratory, or why it is not there."""
 
@@ -227,6 +244,7 @@ def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
                             "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
                             "attacks-quoted": Quoted, "reliability": Reliability,
+                            "plausibility": Plausibility,
                             "laboratory": Laboratory}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

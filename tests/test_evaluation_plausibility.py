@@ -9,7 +9,7 @@ from coldavg import load, load_network
 from coldavg.evaluation import plausibility
 from coldavg.evaluation.averaging import PAIRS
 from coldavg.evaluation.plausibility import distance_from, fit_right, measure_figures, say_plausible
-from coldavg.networks import network_file
+from coldavg.networks import manifest, network_file
 from coldavg.support.files import fingerprint
 
 
@@ -39,3 +39,15 @@ def test_noise_and_single_digits_are_doubted_and_right_averages_are_not(tmp_path
     for wrong in (digits[0], noise):
         assert say_plausible(wrong, network, file, 2)["doubted"]
     assert say_plausible(shown[65], network, file, 4)["doubted"] is None
+
+
+def test_what_is_stored_keeps_its_word():
+    """At most 2 % of right averages are doubted; a wrong kind of which fewer than 80 % are, is named with its rate."""
+    held = json.loads(plausibility.FILE.read_text())
+    files = {fingerprint(network_file(name)): name for name in manifest()}
+    assert {key: row["network"] for key, row in held.items()} == {key: files.get(key) for key in held}, "renew it"
+    for row in held.values():
+        assert row["right_doubted"] <= 2, row["network"]
+        low = {kind: rate for kind, rate in row["wrong_doubted"].items() if rate < 80}
+        assert row["not_told"] == [f"{kind} ({rate:.0f} % doubted)" for kind, rate in low.items()]
+        assert len(row["wrong_doubted"]) == 6 and row["averages"] == 300
