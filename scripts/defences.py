@@ -134,7 +134,7 @@ def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view
         row = {**shared, "attacker": name, "trained": trained, "training_seconds": round(seconds), "calls": calls,
                "attack_ms": round(1000 * (time.perf_counter() - start) / len(indices), 2), **row}
         if data == "faces":
-            row["people"] = find_people(images, averaging, attack, embed_faces, 200 // averaging.k)
+            row["people"] = find_people(images, averaging, attack, embed_faces, 400 // averaging.k)
         rows.append(row)
     return rows
 
