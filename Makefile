@@ -27,6 +27,7 @@ define build
 	cp -R $(1) _build/source/notebooks
 	$(PY) scripts/fetch_packages.py _build/source/_extra/_static
 	$(PY) scripts/export_laboratory.py _build/source/_extra/_static/lab
+	cp _static/offline.js _build/source/_extra/
 	.venv/bin/jupyter-book build -q -W -n --keep-going --path-output _build/sphinx _build/source > _build/build.log \
 		|| { cat _build/build.log; exit 1; }
 	mv _build/sphinx/_build/html _build/html

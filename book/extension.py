@@ -205,6 +205,24 @@ class Plausibility(Directive):
         return [table(head, rows, "How many averages are doubted. A network that is not named was not measured.")]
 
 
+class LaboratoryFigures(Directive):
+    """What the laboratory weighs, and how long it takes."""
+
+    def run(self) -> list[nodes.Node]:
+        app = self.state.document.settings.env.app
+        parts, networks = stored(app, "part", "kilobytes"), stored(app, "quickest", "kilobytes")
+        parts = [row for row in parts if row not in networks]
+        whole = sum(row["kilobytes"] for row in parts)
+        networks = [[row["network"], " × ".join(map(str, row["size"])), row["kilobytes"], number(row, "quickest", 0),
+                     number(row, "milliseconds", 0)] for row in networks]
+        compared = [[row["calls"], row["pairs"], number(row, "seconds", 1)] for row in stored(app, "calls", "pairs")]
+        return [table(["loaded at the start", "kB"], [[row["part"], row["kilobytes"]] for row in parts]
+                      + [["together", whole]], "What is loaded when the laboratory is started, as servers pack it."),
+                table(["network", "pixels", "kB", "quickest, ms", "median, ms"], networks,
+                      "What each network adds, and how long one call of it takes."),
+                table(["calls", "pairs", "seconds"], compared, "How long a comparison keeps one core busy.")]
+
+
 class Laboratory(Directive):
     """The laboratory, or why it is not there."""
 
@@ -244,7 +262,10 @@ def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
                             "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
                             "attacks-quoted": Quoted, "reliability": Reliability,
+<<<<<<< HEAD
                             "plausibility": Plausibility,
                             "laboratory": Laboratory}.items():
+=======
+                            "laboratory": Laboratory, "laboratory-figures": LaboratoryFigures}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}

@@ -1,6 +1,11 @@
-"""What is wrong with a page, seen in headless Chromium with no network but the page's own server."""
+"""What is wrong with a page, seen in headless Chromium with no network but the page's own server; and Firefox."""
 
+import json
+import socket
+import subprocess
+import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +14,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM, FIREFOX = Path("/usr/bin/chromium"), Path("/usr/bin/firefox-esr")
 VIEWS = [("light", 1280), ("dark", 1280), ("dark", 390), ("light", 390)]  # a new width costs a second, so one change
 RULES = ["color-contrast", "heading-order", "image-alt", "role-img-alt", "label", "link-name", "button-name",
          "scrollable-region-focusable", "duplicate-id-aria"]
@@ -108,6 +113,64 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+class Firefox:
+    """Debian's Firefox, asked as geckodriver asks it: Marionette's messages, JSON behind its length and a colon."""
+
+    def __init__(self, port: int):
+        self.file = socket.create_connection(("127.0.0.1", port)).makefile("rwb")
+        self.read()  # it says who it is
+        self.ask("WebDriver:NewSession", timeouts={"script": 240_000, "pageLoad": 240_000})
+
+    def read(self):
+        length = b""
+        while not length.endswith(b":"):
+            length += self.file.read(1) or b"0:"
+        return json.loads(self.file.read(int(length[:-1])))
+
+    def ask(self, command: str, **values):
+        message = json.dumps([0, 1, command, values]).encode()
+        self.file.write(b"%d:%s" % (len(message), message))
+        self.file.flush()
+        _, _, error, answer = self.read()
+        if error:
+            raise RuntimeError(f"{command}: {error['message']}")
+        return answer
+
+    def goto(self, address: str) -> None:
+        self.ask("WebDriver:Navigate", url=address)
+
+    def evaluate(self, code: str, *values):
+        """What an asynchronous function of these values returns, run in the page."""
+        script = f"const [done, values] = [arguments[1], arguments[0]]; ({code})(...values).then(done, (e) => done(`${{e}}`))"
+        return self.ask("WebDriver:ExecuteAsyncScript", script=script, args=[values], sandbox=None)["value"]
+
+    def element(self, selector: str) -> dict:
+        return self.ask("WebDriver:FindElement", using="css selector", value=selector)["value"]
+
+    def press(self, selector: str) -> None:
+        self.ask("WebDriver:ElementClick", id=next(iter(self.element(selector).values())))
+
+    def write(self, selector: str, text: str) -> None:
+        self.ask("WebDriver:ElementSendKeys", id=next(iter(self.element(selector).values())), text=text)
+
+
+@contextmanager
+def firefox():
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        Path(profile, "user.js").write_text('user_pref("marionette.port", 0);\n')
+        words = [str(FIREFOX), "-headless", "-marionette", "-no-remote", "-profile", profile]
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            port = Path(profile, "MarionetteActivePort")
+            while not port.exists() or not port.read_text():
+                assert process.poll() is None, "Firefox ended before it could be asked"
+                time.sleep(0.1)
+            yield Firefox(int(port.read_text()))
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def faults(browser, address: str, place: str, views: list[tuple[str, int]] = VIEWS) -> list[str]:

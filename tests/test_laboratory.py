@@ -1,6 +1,7 @@
 """The laboratory: the same images in the page as in the package, sentences for mistakes, nothing sent anywhere."""
 
 import base64
+import gzip
 import importlib.util
 import json
 import os
@@ -261,12 +262,14 @@ def test_pictures_are_cropped_and_reduced_as_the_package_does_it(worker, tmp_pat
 
 def opened(browser, site, address="", **options):
     """A page with the laboratory started; what leaves, and what is asked for, is noted."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+    usual = {"viewport": {"width": 1280, "height": 900}, "service_workers": "block"}  # nothing passes the route unseen
+    context = browser.new_context(**usual | options)
     page = context.new_page()
     page.noted, page.left, page.wrong = [], [], []
     page.on("request", lambda request: request.url.endswith("mark.svg") or page.noted.append(request.url))
-    context.route(lambda url: not url.startswith((site, "data:", "blob:")), lambda route: (
-        page.left.append(route.request.url), route.abort()))
+    if "service_workers" not in options:
+        context.route(lambda url: not url.startswith((site, "data:", "blob:")), lambda route: (
+            page.left.append(route.request.url), route.abort()))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     page.goto(f"{site}/{PAGE}{address}")
     before = list(page.noted)
@@ -298,6 +301,8 @@ MISTAKES = {
     "an unknown name": (MINE + "    return x\n", "Line 3: name 'x' isn't defined (NameError)."),
     "an unknown field": (MINE + "    return s.y\n", "Line 3: s has no y; it has x, a, b, original, remainder, mixture, "
                          "alpha0, first, predict, generator (AttributeError)."),
+    "no partner": ('@sampler("mine")\ndef mine(s):\n    return s.x\n',
+                   "Line 1: partner must be state or mixture, got None (ValueError)."),
     "another shape": (MINE + "    return s.x[0]\n", "Your text: sampler 'mine' must return a tensor (1, 1, 28, 28), "
                       "got (1, 28, 28) (ValueError)."),
     "nothing": (MINE + "    s.x\n", "Your text: sampler 'mine' must return a tensor (1, 1, 28, 28), got NoneType "
@@ -338,9 +343,12 @@ def test_nothing_is_sent_and_the_browser_would_refuse_to(browser, site, tmp_path
     page.check("input[value=pictures]")
     said(page)
     page.locator("select[name=network]").select_option("flowers-joint")
-    page.locator("#lab-mistake").filter(has_text="Choose two pictures").wait_for()
+    page.locator("#lab-said").filter(has_text="Choose two pictures").wait_for()
+    assert not page.locator("#lab-seen").is_visible(), "what came back of other pictures is gone"
     start = len(page.noted)
-    page.set_input_files("#lab-files", ["one.png", "two.png"])
+    page.set_input_files("#lab-files", "one.png")  # one after the other, as on a phone
+    page.locator("#lab-said").filter(has_text="Choose the other picture").wait_for()
+    page.set_input_files("#lab-files", "two.png")
     page.locator("#lab-said").filter(has_text="came back").wait_for()
     asked = page.noted[start:]
     assert {url.rsplit("/", 1)[1] for url in asked if not url.startswith("blob:")} <= {
@@ -397,6 +405,76 @@ def test_a_link_brings_everything_back_and_the_cell_does_the_same_in_python(brow
 
 
 @needs_laboratory
+def test_a_damaged_link_says_so_and_a_good_one_put_into_the_same_window_is_followed(browser, site):
+    page = opened(browser, site, "#code=eJxLKS&first=405")
+    page.locator("#lab-said").filter(has_text="This link is damaged").wait_for()
+    page.evaluate("location.hash = 'first=405&second=1274&network=digits-joint&kind=digits'")
+    assert "in 6 calls" in said(page) and page.locator("select[name=network]").input_value() == "digits-joint"
+    page.evaluate("location.hash = 'sampler=none&kind=none&network=none&weight=9&steps=x'")
+    page.locator("#lab-said").filter(has_text="in 10 calls").wait_for()
+    assert page.locator("input[name=weight]").input_value() == "0.8" and page.wrong == []
+    page.context.close()
+
+
+@needs_laboratory
+def test_what_is_loaded_is_kept_and_runs_without_a_server(browser):
+    with checks.served(SITE) as site:
+        page = opened(browser, site, service_workers="allow")
+        there = said(page)
+        page.wait_for_function("""() => caches.open("laboratory").then((shelf) => shelf.match("laboratory.html"))""")
+    write(page, MISTAKES["for ever"][0])
+    page.locator("#lab-mistake").filter(has_text="ran for").wait_for()
+    page.select_option("select[name=sampler]", "cold")
+    assert said(page).split(", in")[0] == there.split(", in")[0], "the worker that was stopped is started anew"
+    page.select_option("select[name=network]", "digits-joint")
+    page.locator("#lab-said").filter(has_text="can't be loaded: is the server still there?").wait_for()
+    page.goto(f"{site}/{PAGE}#steps=10")
+    page.reload()
+    page.click("#lab-button")
+    assert said(page).split(", in")[0] == there.split(", in")[0], "and so is the page"
+    page.context.close()
+
+
+@needs_laboratory
+def test_what_is_loaded_is_light(browser, site):
+    page = opened(browser, site)
+    said(page)
+    places = {url.removeprefix(f"{site}/_static/lab/") for url in page.noted if "/_static/lab/" in url}
+    sizes = {place: len(gzip.compress((THERE.parent / place).read_bytes(), 6)) for place in places}
+    networks = {place for place in places if place.endswith((".onnx", ".safetensors"))}
+    assert networks == {"digits-original.onnx", "digits-original.safetensors"}, "one network, no more"
+    assert sum(sizes[place] for place in places - networks) < 6e6
+    page.context.close()
+
+
+WAIT = """async (selector, words) => {
+  for (;;) {
+    const found = [...document.querySelectorAll(selector)].map((one) => one.textContent);
+    if (found.some((text) => text.includes(words))) return found.find((text) => text.includes(words));
+    await new Promise((next) => setTimeout(next, 100));
+  }
+}"""
+
+
+@needs_laboratory
+@pytest.mark.skipif(not CI and not checks.FIREFOX.exists(), reason="the second browser was left out: it needs firefox-esr")
+def test_a_second_browser_says_the_same(browser, site):
+    page = opened(browser, site)
+    there = said(page)
+    page.context.close()
+    with checks.firefox() as other:
+        other.goto(f"{site}/{PAGE}")
+        other.press("#lab-button")
+        here = other.evaluate(WAIT, "#lab-said", "came back")
+        assert here.split(" of ")[0] == there.split(" of ")[0]
+        other.press(".cm-content")
+        other.write(".cm-content", "\ue009a\ue000" + MISTAKES["an unknown name"][0] + "\ue009\ue007")  # Ctrl+A, Ctrl+Enter
+        assert other.evaluate(WAIT, "#lab-mistake", "Line") == MISTAKES["an unknown name"][1]
+        refused = other.evaluate("() => fetch('https://example.com/').then(() => 'sent', () => 'refused')")
+        assert refused == "refused"
+
+
+@needs_laboratory
 def test_a_digit_is_drawn_and_stands_in_the_address(browser, site, capsys):
     page = opened(browser, site, has_touch=True)
     first = said(page)
@@ -428,6 +506,10 @@ def test_all_of_it_by_keyboard_in_both_schemes_and_on_a_phone(browser, site):
         }"""))
     assert {"slot", "weight", "noise", "round", "network", "sampler", "steps", "lab-call", "lab-run", "lab-compare",
             "link", "python", "another", "clear"} <= reached and any("cm-content" in name for name in reached)
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# a/b")  # the book's own shortcuts are not for the editor
+    assert page.locator(".cm-line").first.inner_text().startswith("# a/b@sampler")
     page.locator("#lab-call").focus()
     page.keyboard.press("Home")
     assert page.locator("#lab-call-said").inner_text().startswith("1 of 11: at α = 0.50")

@@ -37,7 +37,6 @@ export function each(f, ...operands) {
 }
 
 export const roundHalfEven = (value) => Math.sign(value) * (Math.abs(value) + 2 ** 52 - 2 ** 52); // as floats round
-
 const FUNCTIONS = {
   add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, truediv: (a, b) => a / b, pow: (a, b) => a ** b,
   lt: (a, b) => +(a < b), le: (a, b) => +(a <= b), gt: (a, b) => +(a > b), ge: (a, b) => +(a >= b),
@@ -133,19 +132,13 @@ export class Generator {
     this.words[0] = seed;
     for (let i = 1; i < 624; i++)
       this.words[i] = Math.imul(1812433253, this.words[i - 1] ^ (this.words[i - 1] >>> 30)) + i;
-    this.at = 624;
+    this.at = 0;
   }
 
   next() {
-    const w = this.words;
-    if (this.at === 624) {
-      for (let i = 0; i < 624; i++) {
-        const y = (w[i] & 0x80000000) | (w[(i + 1) % 624] & 0x7fffffff);
-        w[i] = w[(i + 397) % 624] ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
-      }
-      this.at = 0;
-    }
-    let y = w[this.at++];
+    const { words, at } = this, after = (at + 1) % 624, z = (words[at] & 0x80000000) | (words[after] & 0x7fffffff);
+    let y = (words[at] = words[(at + 397) % 624] ^ (z >>> 1) ^ (z & 1 ? 0x9908b0df : 0));
+    this.at = after;
     y ^= y >>> 11;
     y ^= (y << 7) & 0x9d2c5680;
     y ^= (y << 15) & 0xefc60000;
@@ -153,7 +146,6 @@ export class Generator {
   }
 
   rand(shape) { return each(() => (this.next() & 0xffffff) / 2 ** 24, array(shape)); }
-
   randint(low, high, shape) { return each(() => low + (this.next() % (high - low)), array(shape)); }
 
   randn(shape) {

@@ -37,7 +37,7 @@ export function curve(svg, psnrs, columns, average) {
 
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 const plain = (text) => text.replace(/[<&]/g, (found) => `&#${found.charCodeAt(0)};`);
-const HEADS = ["sampler", "calls", "PSNR, dB", "ahead by, dB", "95 % interval", "drawn", "on so many pairs"];
+const HEADS = ["sampler", "behind | ahead", "ahead by, dB", "95 % interval", "pairs won", "PSNR, dB", "calls"];
 
 // The rows of a comparison; each interval is drawn too, around a line at zero
 export function table(rows) {
@@ -46,9 +46,9 @@ export function table(rows) {
   const bar = ({ interval: [low, high], ahead }) => `<svg viewBox="0 0 160 18" aria-hidden="true">
     <line x1="80" x2="80" y1="0" y2="18"/><line class="range" x1="${at(low)}" x2="${at(high)}" y1="9" y2="9"/>
     <circle cx="${at(ahead)}" cy="9" r="5"/></svg>`;
-  const line = (row) => `<tr><th scope="row">${plain(row.name)}</th>${[row.calls, row.psnr.toFixed(2),
-    ...(row.mine ? ["", "", "", ""] : [signed(row.ahead), row.interval.map(signed).join(" to "), bar(row),
-      `${Math.round(100 * row.wins)} %`])].map((cell) => `<td class="number">${cell}</td>`).join("")}</tr>`;
+  const line = (row) => `<tr><th scope="row">${plain(row.name)}</th>${[...(row.mine ? ["yours", "", "", ""] : [bar(row),
+    signed(row.ahead), row.interval.map(signed).join(" to "), `${Math.round(100 * row.wins)} %`]), row.psnr.toFixed(2),
+    row.calls].map((cell) => `<td class="number">${cell}</td>`).join("")}</tr>`;
   return `<table class="coldavg-table"><caption>By how much ${mine} is ahead of the others, pair by pair.</caption>
     <thead><tr>${HEADS.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead>
     <tbody>${rows.map(line).join("")}</tbody></table>`;

@@ -9,10 +9,7 @@ export async function pack(bytes) {
   return btoa(String.fromCharCode(...packed)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-export function unpack(text) {
-  const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-  return pipe(bytes, new DecompressionStream("deflate"));
-}
-
+const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+export const unpack = (text) => pipe(bytes(text), new DecompressionStream("deflate"));
 export const packText = (text) => pack(new TextEncoder().encode(text));
 export const unpackText = async (text) => new TextDecoder().decode(await unpack(text));

@@ -1,11 +1,9 @@
 // A network of the package: its graph in ONNX, its parameters in the file that the package ships; run by onnxruntime.
 import { array, stack } from "./arrays.mjs";
 
-async function load(address) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${address} can't be loaded (${answer.status}): is the server still there?`);
-  return new Uint8Array(await answer.arrayBuffer());
-}
+const load = (address) => fetch(address).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject())).then(
+  (content) => new Uint8Array(content),
+  () => { throw new Error(`${address} can't be loaded: is the server still there?`); });
 
 // { facts, ask, close } of a network: `facts` as in laboratory.json; `runtime` is onnxruntime-web, from `folder`
 export async function openNetwork(facts, runtime, folder) {

@@ -7,7 +7,7 @@ import { pack, packText, unpack, unpackText } from "./link.mjs";
 import { digit, mean, roundTo8Bits, scorePairs, toDigit } from "./pixels.mjs";
 
 const USUAL = { kind: "digits", weight: "0.5", noise: "0", round: "on" };
-const SLOTS = ["first", "second"];
+const SLOTS = ["first", "second"], BLANK = digit(Array(784).fill(0));
 const $ = (id) => document.getElementById(`lab-${id}`);
 const say = (id, words) => { $(id).textContent = words; };
 
@@ -29,22 +29,39 @@ class Page {
   get state() { return { round: "", ...Object.fromEntries(new FormData(this.form)) }; }
   get network() { return this.known.networks.find(({ name }) => name === this.form.network.value); }
 
-  // Set the form as the address asks, and listen to it
+  // Offer what there is, listen, and begin as the address asks
   async open() {
-    const { form, known } = this, asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-    const [first, second] = this.pairs[0], set = { first, second, sampler: "cold", ...USUAL, ...asked };
+    const { form, known } = this;
     form.sampler.replaceChildren(...[...Object.keys(known.samplers), "yours"].map((name) => new Option(name)));
-    form.kind.value = set.kind;
-    this.offerNetworks(asked.network);
-    for (const name of [...SLOTS, "weight", "noise", "steps", "sampler"]) if (name in set) form[name].value = set[name];
-    form.round.checked = set.round === "on";
-    for (const slot of SLOTS) this.digits[set[slot]] ??= digit(await unpack(set[slot]));
-    this.editor.write(set.code ? await unpackText(set.code) : known.samplers[form.sampler.value]);
-    $("shelf").append(...known.shelf.indices.map((name, i) => this.onShelf(name, known.shelf.labels[i])));
+    $("shelf").innerHTML = known.shelf.indices.map((name, i) => `<button type="button" data-does="choose"
+      value="${name}" aria-label="a ${known.shelf.labels[i]}, test image ${name}"><canvas></canvas></button>`).join("");
+    for (const button of $("shelf").children) draw.paint(button.firstChild, this.digits[button.value]);
     form.onsubmit = (event) => event.preventDefault();
     form.oninput = this.guard(({ target }) => this.hear(target));
-    form.onclick = this.guard(({ target }) => this[target.dataset.does]?.());
+    form.onclick = this.guard(({ target }) => this[target.dataset.does]?.(target));
     this.listenToPad();
+    window.onhashchange = () => location.hash.includes("=") && this.set(); // another link, put into the same window
+    await this.set();
+  }
+
+  // Set the form as the address asks; a link that was cut short on its way is said to be so
+  async set() {
+    const { form, known } = this, asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    const [first, second] = this.pairs[0], set = { first, second, sampler: "cold", ...USUAL, ...asked };
+    try {
+      for (const slot of SLOTS) this.digits[set[slot]] ??= digit(await unpack(set[slot]));
+      set.code &&= await unpackText(set.code);
+    } catch { // what is in the address is no text, or no digit
+      history.replaceState(null, "", "#");
+      await this.set();
+      return say("said", "This link is damaged. Ask for it again; here is the usual pair.");
+    }
+    form.kind.value = set.kind === "pictures" ? set.kind : "digits";
+    this.offerNetworks(asked.network);
+    for (const name of [...SLOTS, "weight", "noise", "steps"]) if (name in set) form[name].value = set[name];
+    form.sampler.value = set.sampler in known.samplers ? set.sampler : "cold";
+    form.round.checked = set.round === "on";
+    this.editor.write(set.code || known.samplers[form.sampler.value]);
     await this.guard(() => this.run())();
   }
 
@@ -55,28 +72,17 @@ class Page {
         await f(...values);
       } catch ({ message, line }) {
         if (message === "superseded") return;
+        const own = /^(Line|Your text)/.test(message), said = own ? "The sampler has a mistake: see step 3." : message;
         const compared = $("progress").hidden ? "" : message;
-        for (const [id, words] of Object.entries({ said: "", mistake: message, compared })) say(id, words);
+        for (const [id, words] of Object.entries({ said, mistake: own ? message : "", compared })) say(id, words);
         $("stop").hidden = $("progress").hidden = true;
         this.editor.mark(line, message);
       }
     };
   }
 
-  onShelf(name, label) {
-    const button = document.createElement("button"), canvas = document.createElement("canvas");
-    const words = `a ${label}, test image ${name}`, onclick = this.guard(() => this.choose(name));
-    Object.assign(button, { type: "button", ariaLabel: words, onclick });
-    draw.paint(canvas, this.digits[name]);
-    button.append(canvas);
-    return button;
-  }
-
   async hear(target) {
-    if (target === $("call")) this.show();
-    if (target === $("files")) await this.read();
-    if (target.name === "kind") this.offerNetworks();
-    if (target.name === "network") this.setSteps();
+    await this[target.dataset.hears]?.();
     if (target.name === "sampler" && target.value !== "yours") this.editor.write(this.known.samplers[target.value]);
     if (target.name) await this.run();
   }
@@ -84,21 +90,21 @@ class Page {
   offerNetworks(wanted) {
     const digits = this.form.kind.value === "digits";
     const fit = this.known.networks.filter(({ size, channels }) => (size[0] === 28 && channels === 1) === digits);
-    const usual = fit.find(({ target }) => target === (digits ? "original" : "joint")) ?? fit[0];
+    const usual = digits ? "digits-original" : "portraits-joint", there = fit.some(({ name }) => name === wanted);
     this.form.network.replaceChildren(...fit.map(({ name }) => new Option(name)));
-    this.form.network.value = fit.some(({ name }) => name === wanted) ? wanted : usual.name;
+    this.form.network.value = there ? wanted : usual;
     this.setSteps();
   }
 
   setSteps() {
     const { target, looks } = this.network, joint = target === "joint", { steps } = this.form;
-    Object.assign(steps, { value: joint ? looks || 1 : 10, disabled: joint && !looks });
+    if (joint || $("path").hidden) steps.value = joint ? looks || 1 : 10;
+    steps.disabled = joint && !looks;
     $("path").hidden = joint;
-    say("steps", joint ? "looks" : "steps");
   }
 
-  choose(name) {
-    this.form[this.form.slot.value].value = name;
+  choose({ value }) {
+    this.form[this.form.slot.value].value = value;
     return this.run();
   }
 
@@ -125,24 +131,35 @@ class Page {
       pad.onpointermove = null;
       const { data } = context.getImageData(0, 0, pad.width, pad.height);
       const levels = toDigit(Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]), pad.width);
-      const name = await pack(levels);
-      this.digits[name] = digit(levels);
-      await this.choose(name);
+      const value = await pack(levels);
+      this.digits[value] = digit(levels);
+      await this.choose({ value });
     });
   }
 
+  // What was chosen goes to the place that is pressed; then the other one is pressed
   async read() {
-    this.files = [...$("files").files].slice(0, 2);
-    this.pictures = await this.client.ask("read", { files: this.files, size: this.network.size[0] });
+    const files = [...$("files").files].slice(0, 2), { slot } = this.form;
+    say("read", "Reading …");
+    const read = this.client.ask("read", { files, size: this.network.size[0] });
+    const pictures = await read.finally(() => say("read", ""));
+    files.forEach((file, i) => {
+      const at = SLOTS.indexOf(slot.value);
+      [this.files[at], this.pictures[at], slot.value] = [file, pictures[i], SLOTS[1 - at]];
+    });
     await this.run();
   }
 
   // The two images, the brighter first, as the book has it
   pair({ kind, ...state }) {
     const images = kind === "digits" ? SLOTS.map((slot) => this.digits[state[slot]])
-      : this.pictures.map((picture) => picture[this.network.channels === 3 ? 1 : 0]);
-    if (images.length < 2) throw new Error("Choose two pictures, both at once.");
-    images.forEach((image, i) => draw.paint($(SLOTS[i]), image, `the ${SLOTS[i]} picture`));
+      : [0, 1].map((i) => this.pictures[i]?.[this.network.channels === 3 ? 1 : 0]);
+    images.forEach((image, i) => draw.paint($(SLOTS[i]), image ?? BLANK, `the ${SLOTS[i]} picture`));
+    if (images.includes(undefined)) {
+      $("seen").hidden = true;
+      draw.paint($("mixture"), BLANK);
+      throw new Error(`Choose ${images.some(Boolean) ? "the other picture" : "two pictures"} in step 1.`);
+    }
     return mean(images[0].data) >= mean(images[1].data) ? images : images.reverse();
   }
 
@@ -156,7 +173,6 @@ class Page {
   async run() {
     const { form, network } = this, joint = network.target === "joint", steps = Number(form.steps.value);
     for (const output of form.querySelectorAll("[data-of]")) output.value = form[output.dataset.of].value;
-    for (const part of form.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== form.kind.value;
     if (this.known.samplers[form.sampler.value] !== form.code.value) form.sampler.value = "yours";
     $("compare").disabled = joint || form.kind.value !== "digits";
     for (const id of ["mistake", "cell", "compared", "findings", "table"]) say(id, "");
@@ -186,6 +202,7 @@ class Page {
 
   // All points so far, of as many as are to come
   showAll(columns) {
+    $("seen").hidden = false;
     this.form.style.setProperty("--columns", columns);
     draw.film($("film"), this.points, columns);
     draw.curve($("curve"), this.points.map(({ psnr }) => psnr), columns, this.average);
@@ -217,7 +234,6 @@ class Page {
 
   link() { return this.copy(location.href); }
   python() { return this.copy($("cell").textContent); }
-
   async copy(text) {
     const done = navigator.clipboard && await navigator.clipboard.writeText(text).then(() => true, () => false);
     say("copied", done ? "Copied." : "This browser lets no page copy: take it from the address, or from below.");

@@ -5,8 +5,7 @@ import { Generator, array, each, flip, reduce, roundHalfEven } from "./arrays.mj
 export const toLevel = (value) => roundHalfEven(Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127500) / 1000);
 export const fromLevel = (level) => level / 127.5 - 1;
 export const roundTo8Bits = (image) => each((value) => fromLevel(toLevel(value)), image);
-export const digit = (levels) => array([1, 1, 28, 28], Float64Array.from(levels, fromLevel));
-
+export const digit = (levels) => array([1, 1, 28, 28], new Float64Array(784).map((_, i) => fromLevel(levels[i] ?? 0)));
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 // The PSNRs [first, second] in dB of recovered pairs (B, 2, C, H, W), rounded to 8 bits, in the order that fits best
@@ -22,10 +21,8 @@ export function scorePairs(recovered, truth) {
 
 // The 95 % bootstrap interval of the mean, as metrics.py draws it
 export function bootstrapInterval(values, draws = 2000) {
-  const drawn = new Generator(0).randint(0, values.length, [draws, values.length]).data, means = [];
-  for (let i = 0; i < drawn.length; i += values.length)
-    means.push(mean(Array.from(drawn.subarray(i, i + values.length), (k) => values[k])));
-  means.sort((a, b) => a - b);
+  const drawn = new Generator(0).randint(0, values.length, [draws, values.length]);
+  const means = reduce("mean", each((k) => values[k], drawn), [1]).data.sort();
   return [0.025, 0.975].map((share) => {
     const at = share * (draws - 1), low = Math.floor(at);
     return means[low] + (at - low) * (means[Math.min(low + 1, draws - 1)] - means[low]);
@@ -44,7 +41,8 @@ function shrink(levels, lines, length, start, span, size) {
     const shares = Array.from({ length: end - first }, (_, k) => lanczos((first + k - middle + 0.5) / wide));
     const whole = shares.reduce((sum, share) => sum + share, 0);
     for (let line = 0; line < lines; line++) {
-      const sum = shares.reduce((all, share, k) => all + levels[line * length + first + k] * share, 0);
+      let sum = 0; // of millions of pixels: a loop
+      for (let k = 0; k < shares.length; k++) sum += levels[line * length + first + k] * shares[k];
       made[line * size + i] = Math.floor(sum / whole + 0.5);
     }
   }
@@ -65,7 +63,7 @@ export function fit(levels, width, height, size) {
 // An image (1, C, size, size) of a picture in RGBA: cropped and reduced as imagesets/reading.py does it
 export function fitPicture(rgba, width, height, size, channels) {
   const grey = (i) => (rgba[i] * 19595 + rgba[i + 1] * 38470 + rgba[i + 2] * 7471 + 32768) >> 16;
-  const levels = Array.from({ length: channels }, (_, c) => fit(Uint8ClampedArray.from({ length: width * height },
+  const levels = Array.from({ length: channels }, (_, c) => fit(new Uint8ClampedArray(width * height).map(
     (_, i) => (channels === 3 ? rgba[4 * i + c] : grey(4 * i))), width, height, size));
   return array([1, channels, size, size], Float64Array.from(levels.flatMap((plane) => [...plane]), fromLevel));
 }

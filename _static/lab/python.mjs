@@ -13,7 +13,6 @@ export function explain(error) {
 export class Python {
   held = new Map(); // arrays by their keys
   keys = 0;
-  points = [];
   printed = [];
 
   // `load` is loadMicroPython, `sources` are small_torch.py, walk.py and cell.py, `known` is laboratory.json
@@ -42,9 +41,8 @@ export class Python {
   print(line) { if (this.printed.length < 100) this.printed.push(line); }
 
   keep(made) {
-    const key = `#${++this.keys}`;
-    this.held.set(key, made);
-    return key;
+    this.held.set(`#${++this.keys}`, made);
+    return `#${this.keys}`;
   }
 
   // What small_torch.py and walk.py call, with keys of arrays ("#7 #8"), lists ("1,-1"), numbers, true and false.

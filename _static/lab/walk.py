@@ -54,7 +54,7 @@ class Step:
 entered = []
 
 
-def sampler(name, partner, steps=None):
+def sampler(name, partner=None, steps=None):
     """As coldavg.samplers.sampler."""
     if partner not in ("state", "mixture"):
         raise ValueError(f"partner must be state or mixture, got {partner!r}")
