@@ -190,9 +190,14 @@ def test_phones_write_heic_and_avif(tmp_path):
     photo = Image.fromarray(noise(3, (6, 6, 3))).resize((64, 64), Image.Resampling.BICUBIC)
     content = io.BytesIO()
     pillow_heif.from_pillow(photo).save(content, quality=95)
-    images = opened(tmp_path, {"IMG_1.HEIC": content.getvalue(), "IMG_2.avif": packed(photo, "AVIF", quality=95),
+    turned, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # to be seen turned by 90 degrees to the right
+    pillow_heif.register_heif_opener(thumbnails=False)
+    photo.transpose(Image.Transpose.ROTATE_90).save(turned, "HEIF", quality=95, exif=exif.tobytes())
+    images = opened(tmp_path, {"IMG_1.HEIC": content.getvalue(), "IMG_4.HEIC": turned.getvalue(),
+                               "IMG_2.avif": packed(photo, "AVIF", quality=95),
                                "IMG_3.JPG": packed(photo, "JPEG", quality=95)})
-    assert images.inspection.formats == {"HEIF": 1, "AVIF": 1, "JPEG": 1} and images.inspection.near_copies == 2
+    assert images.inspection.formats == {"HEIF": 2, "AVIF": 1, "JPEG": 1} and images.inspection.near_copies == 3
     assert all(np.abs(each.astype(int) - np.asarray(photo)).mean() < 10 for each in levels(images))
 
 
