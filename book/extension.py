@@ -202,7 +202,7 @@ class Plausibility(Directive):
         head = ["network", "K", "right ones doubted, %", "single pictures, %", "noise, %", "of another kind, %",
                 "one more in them, %", "linear light, %", "unequal weights, %", "can't be told", "right ones",
                 "of each wrong kind", "commit", "device", "date"]
-        return [table(head, rows, "How many averages are doubted. A network that is not named was not measured.")]
+        return [table(head, rows, "How many averages are doubted.")]
 
 
 class LaboratoryFigures(Directive):
