@@ -40,7 +40,8 @@ ALONE = {  # all that these import of the package
     "imagesets.reading": {"imagesets.arrays", "imagesets.finding", "imagesets.pictures", "imagesets.scans"},
     "imagesets.tuples": {"imagesets.opening"}, "evaluation.archive": set(), "audit.embedding": set(),
     "audit.privacy": set(), "audit.verdict": set(), "audit.report": {"support.figures", "support.pixels"},
-    "audit.measure": {"evaluation.archive", "evaluation.averaging", "imagesets.opening", "metrics", "support.pixels"},
+    "audit.measure": {"evaluation.archive", "evaluation.averaging", "evaluation.membership", "imagesets.opening",
+                      "metrics", "support.pixels"},
     "teach.oracle": {"mixing", "predictor"}, "teach.exercises": set()}
 OVERRIDES = {("nn.Module", "forward"), ("torch.optim.Optimizer", "step")}  # of others, who say what these do
 OLD_WORDS = {"marks", "order_blind_loss", "accept_limit", "places", "waves", "added"}
