@@ -25,8 +25,11 @@ from tests.reports import check_report, found_by_chance
 ROUND = 200  # examples of each kind before the clock is looked at
 SEEDS = {name: content for name, content in strange_files().items() if 0 < len(content) < 100_000}
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=30)
+LONG = settings(max_examples=ROUND, deadline=None, database=None, phases=(Phase.generate, Phase.shrink),
+                suppress_health_check=list(HealthCheck))
 
 
+@LONG
 @given(st.sampled_from(sorted(SEEDS)), CHANGES, st.floats(0, 1), st.binary(max_size=40), st.sampled_from(FITS))
 def read_changed(name: str, changes: list[tuple[float, int]], kept: float, more: bytes, fit: str) -> None:
     """A file in which some bytes are others, that is cut, and goes on otherwise."""
@@ -45,6 +48,7 @@ def read_changed(name: str, changes: list[tuple[float, int]], kept: float, more:
         assert why and "\n" not in why and "Error" not in why and why.isprintable(), (name, why)
 
 
+@LONG
 @given(found_by_chance())
 def report_anything(found: dict) -> None:
     """A report of any numbers and names."""
@@ -61,9 +65,7 @@ def main() -> int:
     end, tried, number = time.monotonic() + 60 * options.minutes, 0, options.seed
     while time.monotonic() < end:
         for target in (read_changed, report_anything):
-            once = settings(max_examples=ROUND, deadline=None, database=None, phases=(Phase.generate, Phase.shrink),
-                            suppress_health_check=list(HealthCheck))(target)
-            seeded(number)(once)()
+            seeded(number)(target)()
             tried += ROUND
         number += 1
         print(f"{tried} tried, nothing fell out", flush=True)

@@ -36,6 +36,10 @@ LAYOUTS = {
     "a wrapper beside a loose file": ([f"top/p{i}/{j}.png" for i in range(6) for j in range(2)] + ["cover.png"], 7,
                                       "1 files in no sub-folder"),
     "one folder of pictures": ([f"DCIM/100APPLE/IMG_{i:04d}.jpg" for i in range(9)], 9, "below DCIM / 100APPLE"),
+    "a phone": ([f"DCIM/{folder}/{i}.jpg" for folder in ("100APPLE", "101APPLE", "Camera", "Screenshots")
+                 for i in range(3)], 12, "below DCIM / 100APPLE, 101APPLE, Camera, Screenshots"),
+    "people called by numbers": ([f"{folder}/{i}.png" for folder in ("10012345", "001smith", "10012347")
+                                  for i in range(2)], 3, "each sub-folder is one"),
     "people": (["ann/1.png", "ann/2.png", "bob/3.png"], 2, "each sub-folder is one"),
     "flat": ([f"{i}.png" for i in range(5)], 5, "there are no sub-folders"),
     "a split folder of pictures": ([f"{split}/{i}.png" for split in ("train", "test") for i in range(4)], 8,

@@ -13,6 +13,8 @@ from .finding import kind_by_name, stem_of
 
 SPLIT = re.compile(r"(train|training|trn|val|valid|validation|dev|test|testing|tst|eval|holdout|gallery|probe|query|"
                    r"(fold|split)[_-]?\d+)([_-]?(set|data|images))?", re.I)  # folders that are called so are no people
+CAMERA = re.compile(r"\d{3}(?=[\dA-Z_]*[A-Z_])[\dA-Z_]{5}|(?i:camera([ _-]?roll)?|screenshots?|"
+                    r"(whatsapp|telegram) images|bursts?)")  # nor are those that cameras and phones make: 100APPLE
 TABLES = (".csv", ".tsv", ".txt")
 LABELS = {"patient": "by patient, as the DICOM files say", "label": "by the labels in the arrays",
           "image": "each image of an array is one of its own"}
@@ -80,8 +82,8 @@ def lend_patients(names: Sequence[str], labels: Sequence[tuple[str, int] | None]
 def below_wrappers(names: Sequence[str], keep: bool = False) -> tuple[dict[str, str], str]:
     """Each name without the folders at the top that tell nobody apart, and what these were, in words.
 
-    They are: one that holds all pictures, and folders that are all called like splits.  With `keep` the last
-    folder stays.
+    They are: one that holds all pictures, and folders that are all called like splits, or as cameras call them.
+    With `keep` the last folder stays.
     """
     rest, passed = {name: name for name in names}, []
     while True:
@@ -89,7 +91,7 @@ def below_wrappers(names: Sequence[str], keep: bool = False) -> tuple[dict[str, 
         tops = sorted({left.partition("/")[0] for left in inside.values()})
         deeper = any(left.count("/") > 1 for left in inside.values())
         loose = len(inside) < len(rest)
-        splits = len(tops) > 1 and all(SPLIT.fullmatch(top) for top in tops)
+        splits = len(tops) > 1 and any(all(kind.fullmatch(top) for top in tops) for kind in (SPLIT, CAMERA))
         if not tops or not (len(tops) == 1 or splits) or (not deeper and (keep or loose)):
             break
         rest |= {name: left.partition("/")[2] for name, left in inside.items()}
