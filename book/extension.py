@@ -262,10 +262,7 @@ def setup(app) -> dict:
     for name, directive in {"stored-results": Results, "stored-identities": Identities, "stored-defences": Defences,
                             "choice": Choice, "benchmark": Benchmark, "attacks-compared": Compared,
                             "attacks-quoted": Quoted, "reliability": Reliability,
-<<<<<<< HEAD
-                            "plausibility": Plausibility,
-                            "laboratory": Laboratory}.items():
-=======
-                            "laboratory": Laboratory, "laboratory-figures": LaboratoryFigures}.items():
+                             "plausibility": Plausibility, "laboratory": Laboratory,
+                             "laboratory-figures": LaboratoryFigures}.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True}
