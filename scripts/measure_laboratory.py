@@ -27,8 +27,10 @@ WORKER = """async (address) => {
   await client.ready;
 }"""
 ASK = """async ([name, size, channels, steps, text]) => {
-  const shape = [1, channels, ...size], data = Float64Array.from({ length: channels * size[0] * size[1] }, Math.random);
-  const state = { kind: "digits", first: "0", second: "1", weight: "0.5", noise: "0", round: "on", code: "", files: [], steps };
+  const shape = [1, channels, ...size];
+  const data = Float64Array.from({ length: channels * size[0] * size[1] }, Math.random);
+  const state = { kind: "digits", first: "0", second: "1", weight: "0.5", noise: "0", round: "on", code: "", files: [],
+    steps };
   const answer = await client.ask("unmix", { name, mixture: { shape, data }, steps, text, alpha0: 0.5, state });
   return answer.milliseconds;
 }"""
@@ -105,7 +107,8 @@ def main() -> None:
         for facts in networks:
             size = sum(packed(f"{facts['name']}.{ending}") for ending in ("onnx", "safetensors"))
             times = call_times(browser, site, facts, known["samplers"]["cold"])
-            rows.append({"part": "network", "network": facts["name"], "kilobytes": kilobytes(size), "size": facts["size"],
+            rows.append({"part": "network", "network": facts["name"], "kilobytes": kilobytes(size),
+                         "size": facts["size"],
                          "milliseconds": round(median(times), 1), "quickest": round(min(times), 1)})
         rows += [{"part": "comparison", "calls": calls, "pairs": len(known["shelf"]["pairs"]),
                   "seconds": round(comparison_time(browser, site, calls), 1)} for calls in COMPARED]

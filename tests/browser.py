@@ -143,7 +143,8 @@ class Firefox:
 
     def evaluate(self, code: str, *values):
         """What an asynchronous function of these values returns, run in the page."""
-        script = f"const [done, values] = [arguments[1], arguments[0]]; ({code})(...values).then(done, (e) => done(`${{e}}`))"
+        script = ("const [done, values] = [arguments[1], arguments[0]]; "
+                  f"({code})(...values).then(done, (e) => done(`${{e}}`))")
         return self.ask("WebDriver:ExecuteAsyncScript", script=script, args=[values], sandbox=None)["value"]
 
     def element(self, selector: str) -> dict:

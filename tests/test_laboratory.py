@@ -457,7 +457,8 @@ WAIT = """async (selector, words) => {
 
 
 @needs_laboratory
-@pytest.mark.skipif(not CI and not checks.FIREFOX.exists(), reason="the second browser was left out: it needs firefox-esr")
+@pytest.mark.skipif(not CI and not checks.FIREFOX.exists(),
+                    reason="the second browser was left out: it needs firefox-esr")
 def test_a_second_browser_says_the_same(browser, site):
     page = opened(browser, site)
     there = said(page)
@@ -468,7 +469,8 @@ def test_a_second_browser_says_the_same(browser, site):
         here = other.evaluate(WAIT, "#lab-said", "came back")
         assert here.split(" of ")[0] == there.split(" of ")[0]
         other.press(".cm-content")
-        other.write(".cm-content", "\ue009a\ue000" + MISTAKES["an unknown name"][0] + "\ue009\ue007")  # Ctrl+A, Ctrl+Enter
+        typed = MISTAKES["an unknown name"][0]
+        other.write(".cm-content", f"\ue009a\ue000{typed}\ue009\ue007")  # Ctrl+A, the text, Ctrl+Enter
         assert other.evaluate(WAIT, "#lab-mistake", "Line") == MISTAKES["an unknown name"][1]
         refused = other.evaluate("() => fetch('https://example.com/').then(() => 'sent', () => 'refused')")
         assert refused == "refused"
