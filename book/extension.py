@@ -212,10 +212,13 @@ class LaboratoryFigures(Directive):
         app = self.state.document.settings.env.app
         parts, networks = stored(app, "part", "kilobytes"), stored(app, "quickest", "kilobytes")
         parts = [row for row in parts if row not in networks]
+        if not parts:
+            return [nodes.note("", nodes.paragraph("", "Sizes and times have not been measured yet."))]
         whole = sum(row["kilobytes"] for row in parts)
         networks = [[row["network"], " × ".join(map(str, row["size"])), row["kilobytes"], number(row, "quickest", 0),
                      number(row, "milliseconds", 0)] for row in networks]
-        compared = [[row["calls"], row["pairs"], number(row, "seconds", 1)] for row in stored(app, "calls", "pairs")]
+        compared = [[row["calls"], row["pairs"], number(row, "seconds", 1)]
+                    for row in stored(app, "part", "calls", "pairs")]
         return [table(["loaded at the start", "kB"], [[row["part"], row["kilobytes"]] for row in parts]
                       + [["together", whole]], "What is loaded when the laboratory is started, as servers pack it."),
                 table(["network", "pixels", "kB", "quickest, ms", "median, ms"], networks,

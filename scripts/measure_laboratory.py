@@ -1,4 +1,4 @@
-"""Measure what the laboratory weighs and how fast it is: python scripts/measure_laboratory.py, after `make book`
+"""Measure what the laboratory weighs and how fast it is: python -m scripts.measure_laboratory, after `make book`
 
 Renews results/laboratory.json: of what the page loads when it is started, and of each network, the size as a server
 sends it (gzip); of each network the time of a call, the median and the quickest, which differ where the machine is
@@ -114,3 +114,7 @@ def main() -> None:
                   "seconds": round(comparison_time(browser, site, calls), 1)} for calls in COMPARED]
         stamp = stamp_of(0) | {"browser": f"Chromium {browser.version}"}
     write_atomically(OUT, ("[\n" + ",\n".join(json.dumps(row | {"stamp": stamp}) for row in rows) + "\n]\n").encode())
+
+
+if __name__ == "__main__":
+    main()
