@@ -3,7 +3,7 @@
 A face recogniser that never saw an average orders a gallery of other photographs by how like they are to the average
 of two people, for each pair of the protocol of `reidentify`.  The first pair both of whose people stand among the
 first TOP goes to results/gallery.npz: the average, and the first TOP of the gallery, so blurred that nobody in it can
-be named.  results/gallery.json says at which places the two stand, and of how many pairs one or both stand so high.
+be named.  results/gallery.json says at which ranks the two stand, and of how many pairs one or both stand so high.
 """
 
 import io
@@ -33,8 +33,8 @@ def main() -> None:
     average = round_to_8_bits(mix(images[pairs]))
     gallery = images[photographs]
     order = torch.cdist(embed_faces(average), embed_faces(gallery)).argsort(1)  # (PAIRS, G)
-    places = (order[:, None] == people[:, :, None]).int().argmax(2)  # (PAIRS, 2), from 0
-    high = places < TOP
+    ranks = (order[:, None] == people[:, :, None]).int().argmax(2)  # (PAIRS, 2), from 0
+    high = ranks < TOP
     shown = high.all(1).int().argmax().item()
     blurred = interpolate(interpolate(gallery[order[shown, :TOP]], BLOCKS, mode="area"), gallery.shape[-2:],
                           mode="bicubic").clamp(-1, 1)
@@ -42,7 +42,7 @@ def main() -> None:
     np.savez_compressed(packed, average=to_8_bits(average[shown]).numpy(), gallery=to_8_bits(blurred).numpy())
     write_atomically(OUT.with_suffix(".npz"), packed.getvalue())
     row = {"data": "faces", "pairs": PAIRS, "gallery": len(gallery), "top": TOP, "shown": shown,
-           "places": sorted((places[shown] + 1).tolist()),
+           "ranks": sorted((ranks[shown] + 1).tolist()),
            "one": int(high.any(1).sum()), "both": int(high.all(1).sum()),
            "command": "python scripts/gallery.py", "stamp": stamp("none", "faces")}
     write_atomically(OUT, f"[\n{json.dumps(row)}\n]\n".encode())

@@ -52,14 +52,14 @@ def kilobytes(size: int) -> int:
 
 def loaded(browser, site: str) -> list[str]:
     """The files of the laboratory that the page asks for until the first average is taken apart."""
-    page, places = browser.new_page(service_workers="block"), []
-    page.on("request", lambda request: places.append(request.url))
+    page, addresses = browser.new_page(service_workers="block"), []
+    page.on("request", lambda request: addresses.append(request.url))
     page.goto(f"{site}/book/laboratory.html")
     page.click("#lab-button")
     page.locator("#lab-said").filter(has_text="came back").wait_for(timeout=120_000)
     page.close()
     start = f"{site}/_static/lab/"
-    return sorted({place.removeprefix(start) for place in places if place.startswith(start)})
+    return sorted({place.removeprefix(start) for place in addresses if place.startswith(start)})
 
 
 def processor_time(browser) -> float:
