@@ -26,8 +26,8 @@ from coldavg.metrics import bootstrap_interval, summarise
 
 FILE, KEY = Path("results/recognisers.json"), ("data", "recogniser", "shown")
 PAIRS, LEFT_OUT, BATCH = 126, 200, 64
-AVERAGES, PASSES = 4000, 60  # for the adapted one
-STEPS, EVERY = 4000, 250  # for one's own
+AVERAGES, PASSES = 1500, 60  # for the adapted one
+STEPS, EVERY = 3000, 250  # for one's own
 
 
 class Own(nn.Module):
