@@ -89,6 +89,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.source = INSTALL
         for tag in PROMPTS.keys() & tags:  # what the page says in place of what it folds away
             prompt = "Show the check" if "\ndef check" in f"\n{cell.source}" else PROMPTS[tag]
+            prompt = "Show the table" if tag != "hide-input" and "\nTable(" in cell.source else prompt
             prompt = "Show the solution" if tag == "hide-cell" and "\nattempt(" in cell.source else prompt
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = prompt
         for key in ("papermill", "execution"):
