@@ -1,15 +1,10 @@
-// Keeps the laboratory for when there is no network: what the server says, and where it says nothing, what it last said.
+// Keeps the laboratory for when there is no network: what the server says, and where it is silent, what it last said.
 const KEPT = /\/_static\/|\/laboratory\.html$/;
 
 async function answer(request) {
-  const shelf = await caches.open("laboratory");
-  try {
-    const said = await fetch(request);
-    if (said.status === 200) await shelf.put(request, said.clone());
-    return said;
-  } catch (error) {
-    return (await shelf.match(request, { ignoreSearch: true })) ?? Promise.reject(error);
-  }
+  const shelf = await caches.open("laboratory"), said = await fetch(request).catch(() => null);
+  if (said?.status === 200) await shelf.put(request, said.clone());
+  return said ?? (await shelf.match(request, { ignoreSearch: true })) ?? Response.error();
 }
 
 self.oninstall = () => self.skipWaiting();

@@ -184,6 +184,8 @@ def test_what_is_proved_of_the_built_in_samplers_is_found(name):
     assert new.holds is (name not in SAME_AS)
     if name in SAME_AS:
         assert SAME_AS[name] in new.words
+    else:
+        assert new.words.startswith("It is built in")
     assert calls.words.startswith("1 " if name == "one_step" else "5 ") and RETURNS[name] in returned.words
 
 

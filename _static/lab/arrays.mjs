@@ -1,5 +1,4 @@
 // Arrays {shape, data}, and what PyTorch does with its tensors: arithmetic, indexing, and the same random numbers.
-
 const count = (shape) => shape.reduce((product, size) => product * size, 1);
 export const array = (shape, data = new Float64Array(count(shape))) => ({ shape, data });
 const said = (shape) => `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
@@ -106,16 +105,14 @@ export function cat(arrays, dim) {
   const d = place(dim, arrays[0].shape.length), long = arrays.reduce((sum, { shape }) => sum + shape[d], 0);
   const made = array(arrays[0].shape.with(d, long)), outer = count(made.shape.slice(0, d));
   for (let i = 0, to = 0; i < outer; i++)
-    for (const { data } of arrays) {
-      const length = data.length / outer;
+    for (const { data, length = data.length / outer } of arrays) {
       made.data.set(data.subarray(i * length, (i + 1) * length), to);
       to += length;
     }
   return made;
 }
 
-export const stack = (arrays, dim) =>
-  cat(arrays.map((one) => array(one.shape.toSpliced(dim, 0, 1), one.data)), dim);
+export const stack = (all, dim) => cat(all.map(({ shape, data }) => array(shape.toSpliced(dim, 0, 1), data)), dim);
 
 // All that small_torch.py can ask for, by its name there
 export const OPERATIONS = {
@@ -134,7 +131,6 @@ export class Generator {
       this.words[i] = Math.imul(1812433253, this.words[i - 1] ^ (this.words[i - 1] >>> 30)) + i;
     this.at = 0;
   }
-
   next() {
     const { words, at } = this, after = (at + 1) % 624, z = (words[at] & 0x80000000) | (words[after] & 0x7fffffff);
     let y = (words[at] = words[(at + 397) % 624] ^ (z >>> 1) ^ (z & 1 ? 0x9908b0df : 0));
@@ -144,10 +140,8 @@ export class Generator {
     y ^= (y << 15) & 0xefc60000;
     return (y ^ (y >>> 18)) >>> 0;
   }
-
   rand(shape) { return each(() => (this.next() & 0xffffff) / 2 ** 24, array(shape)); }
   randint(low, high, shape) { return each(() => low + (this.next() % (high - low)), array(shape)); }
-
   randn(shape) {
     const drawn = this.rand(shape), { data } = drawn;
     if (data.length < 16) throw new Error("torch.randn draws 16 numbers or more here: draw a whole image");
@@ -158,10 +152,7 @@ export class Generator {
       }
     };
     for (let i = 0; i + 16 <= data.length; i += 16) turn(i);
-    if (data.length % 16) { // the last 16 are drawn anew
-      data.set(this.rand([16]).data, data.length - 16);
-      turn(data.length - 16);
-    }
+    if (data.length % 16) data.set(this.randn([16]).data, data.length - 16); // the last 16 are drawn anew
     return drawn;
   }
 }

@@ -1,17 +1,16 @@
 // The page's end of the worker.  Python that does not come back is stopped with its worker, and a new one started.
 
 const PATIENCE = 10; // seconds for one walk in Python
-const POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'"; // nothing goes anywhere else
+const POLICY = { httpEquiv: "Content-Security-Policy", // nothing goes anywhere else
+  content: "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'" };
 const ENDLESS = `Your text ran for ${PATIENCE} seconds and was stopped. Is there a loop that never ends?`;
 
 export class Client {
   asked = new Map();
   id = 0;
-
   constructor(folder) {
-    const policy = { httpEquiv: "Content-Security-Policy", content: POLICY };
-    document.head.append(Object.assign(document.createElement("meta"), policy));
     this.folder = folder;
+    document.head.append(Object.assign(document.createElement("meta"), POLICY));
     this.renew();
   }
 

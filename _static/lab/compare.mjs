@@ -1,12 +1,11 @@
 // A sampler against the built-in ones: teach/workshop.py's comparison, on pairs that the page has.
-import { each, index, roundHalfEven } from "./arrays.mjs";
+import { reduce, roundHalfEven } from "./arrays.mjs";
 import { bootstrapInterval, mean, roundTo8Bits, scorePairs } from "./pixels.mjs";
 
 // Rows { name, calls, psnr, mine, ahead, interval, wins }, best first, of the sampler of a text and each class of
 // built-in ones, on `pairs` (B, 2, C, H, W) at as many calls as whole steps allow; `progress` is told the share done
 export async function compare({ text, pairs, calls }, { name, calls: four }, network, python, known, progress) {
-  const sides = [":,0", ":,1"].map((side) => index(pairs, side.split(",")));
-  const mixture = roundTo8Bits(each((x, r) => (x + r) / 2, ...sides)), rows = [];
+  const mixture = roundTo8Bits(reduce("mean", pairs, [1])), rows = [];
   const texts = { ...Object.fromEntries(known.builtIn.map((one) => [one, known.samplers[one]])), [name]: text };
   let first = null;
   for (const [sampler, of] of Object.entries(texts)) {
@@ -29,7 +28,7 @@ export function measure(rows, mine) {
   const own = rows.find(({ name }) => name === mine).psnrs;
   return rows.map(({ name, calls, psnrs }) => {
     const ahead = own.map((psnr, i) => psnr - psnrs[i]), wins = mean(ahead.map((more) => +(more > 0)));
-    const interval = bootstrapInterval(ahead);
-    return { name, calls, psnr: mean(psnrs), mine: name === mine, ahead: mean(ahead), interval, wins };
+    const facts = { name, calls, psnr: mean(psnrs), mine: name === mine };
+    return { ...facts, ahead: mean(ahead), interval: bootstrapInterval(ahead), wins };
   });
 }

@@ -34,7 +34,6 @@ export function curve(svg, psnrs, columns, average) {
   svg.innerHTML = `<line x1="0" x2="${columns}" y1="${at(average)}" y2="${at(average)}"/>
     <polyline points="${psnrs.map((psnr, i) => `${i + 0.5},${at(psnr)}`).join(" ")}"/>`;
 }
-
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 const plain = (text) => text.replace(/[<&]/g, (found) => `&#${found.charCodeAt(0)};`);
 const HEADS = ["sampler", "behind | ahead", "ahead by, dB", "95 % interval", "pairs won", "PSNR, dB", "calls"];

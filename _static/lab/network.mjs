@@ -21,6 +21,5 @@ export async function openNetwork(facts, runtime, folder) {
     const { answer } = await session.run({ x: tensor(x), alpha: tensor(alphas), ...again });
     return array([...answer.dims], Float64Array.from(answer.data));
   }
-
   return { facts, ask, close: () => session.release() };
 }

@@ -86,16 +86,13 @@ class Page {
     if (target.name === "sampler" && target.value !== "yours") this.editor.write(this.known.samplers[target.value]);
     if (target.name) await this.run();
   }
-
   offerNetworks(wanted) {
-    const digits = this.form.kind.value === "digits";
-    const fit = this.known.networks.filter(({ size, channels }) => (size[0] === 28 && channels === 1) === digits);
-    const usual = digits ? "digits-original" : "portraits-joint", there = fit.some(({ name }) => name === wanted);
-    this.form.network.replaceChildren(...fit.map(({ name }) => new Option(name)));
-    this.form.network.value = there ? wanted : usual;
+    const { kind, network } = this.form, digits = kind.value === "digits";
+    const fit = this.known.networks.filter(({ size }) => (size[0] === 28) === digits);
+    network.replaceChildren(...fit.map(({ name }) => new Option(name)));
+    network.value = fit.some(({ name }) => name === wanted) ? wanted : digits ? "digits-original" : "portraits-joint";
     this.setSteps();
   }
-
   setSteps() {
     const { target, looks } = this.network, joint = target === "joint", { steps } = this.form;
     if (joint || $("path").hidden) steps.value = joint ? looks || 1 : 10;
@@ -103,19 +100,20 @@ class Page {
     $("path").hidden = joint;
   }
 
+  // What the buttons do
+  stop() { this.client.stop("Stopped."); }
+  clear() { $("pad").getContext("2d").clearRect(0, 0, $("pad").width, $("pad").height); }
+  link() { return this.copy(location.href); }
+  python() { return this.copy($("cell").textContent); }
   choose({ value }) {
     this.form[this.form.slot.value].value = value;
     return this.run();
   }
-
   another() {
-    const at = this.pairs.findIndex(([first]) => first === this.form.first.value);
-    [this.form.first.value, this.form.second.value] = this.pairs[(at + 1) % this.pairs.length];
+    const { first, second } = this.form, at = this.pairs.findIndex(([name]) => name === first.value);
+    [first.value, second.value] = this.pairs[(at + 1) % this.pairs.length];
     return this.run();
   }
-
-  stop() { this.client.stop("Stopped."); }
-  clear() { $("pad").getContext("2d").clearRect(0, 0, $("pad").width, $("pad").height); }
 
   listenToPad() {
     const pad = $("pad"), context = pad.getContext("2d", { willReadFrequently: true });
@@ -130,8 +128,7 @@ class Page {
     pad.onpointerup = pad.onpointercancel = this.guard(async () => {
       pad.onpointermove = null;
       const { data } = context.getImageData(0, 0, pad.width, pad.height);
-      const levels = toDigit(Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]), pad.width);
-      const value = await pack(levels);
+      const levels = toDigit(data.filter((_, i) => i % 4 === 0), pad.width), value = await pack(levels);
       this.digits[value] = digit(levels);
       await this.choose({ value });
     });
@@ -139,10 +136,9 @@ class Page {
 
   // What was chosen goes to the place that is pressed; then the other one is pressed
   async read() {
-    const files = [...$("files").files].slice(0, 2), { slot } = this.form;
+    const files = [...$("files").files].slice(0, 2), { slot } = this.form, size = this.network.size[0];
     say("read", "Reading …");
-    const read = this.client.ask("read", { files, size: this.network.size[0] });
-    const pictures = await read.finally(() => say("read", ""));
+    const pictures = await this.client.ask("read", { files, size }).finally(() => say("read", ""));
     files.forEach((file, i) => {
       const at = SLOTS.indexOf(slot.value);
       [this.files[at], this.pictures[at], slot.value] = [file, pictures[i], SLOTS[1 - at]];
@@ -182,11 +178,10 @@ class Page {
     this.write(state).catch(() => {}); // some browsers refuse many addresses in a short time
     draw.paint($("mixture"), mixture);
     this.truth = stack(pair, 1);
-    this.average = mean(scorePairs(stack([mixture, mixture], 1), this.truth)[0]);
-    this.points = [];
+    [this.points, this.average] = [[], mean(scorePairs(stack([mixture, mixture], 1), this.truth)[0])];
     say("said", `Asking ${network.name} …`);
-    const told = { ...state, steps, files: this.files.map(({ name }) => name) };
-    const problem = { name: network.name, mixture, steps, text: code, alpha0: 1 - weight, state: told };
+    const problem = { name: network.name, mixture, steps, text: code, alpha0: 1 - weight,
+      state: { ...state, steps, files: this.files.map(({ name }) => name) } };
     const { images, milliseconds, printed, cell } = await this.client.ask("unmix", problem, ({ point }) => {
       this.points.push({ ...point, psnr: mean(scorePairs(point.guesses, this.truth)[0]) });
       this.showAll(Math.max(this.points.length, joint ? steps : steps + 1));
@@ -232,17 +227,15 @@ class Page {
     history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
   }
 
-  link() { return this.copy(location.href); }
-  python() { return this.copy($("cell").textContent); }
   async copy(text) {
     const done = navigator.clipboard && await navigator.clipboard.writeText(text).then(() => true, () => false);
     say("copied", done ? "Copied." : "This browser lets no page copy: take it from the address, or from below.");
   }
 
   async compare() {
-    const pairs = cat(this.pairs.map((two) => stack(two.map((name) => this.digits[name]), 1)), 0);
-    const { network, form } = this, begin = performance.now();
-    const problem = { name: network.name, text: form.code.value, pairs, calls: Number(form.steps.value) };
+    const { network, form } = this, begin = performance.now(), problem = {
+      name: network.name, text: form.code.value, calls: Number(form.steps.value),
+      pairs: cat(this.pairs.map((two) => stack(two.map((name) => this.digits[name]), 1)), 0) };
     for (const id of ["mistake", "findings", "table"]) say(id, "");
     say("compared", "Comparing …");
     $("stop").hidden = $("progress").hidden = false;
@@ -252,8 +245,8 @@ class Page {
         { textContent: `${{ true: "Yes. ", false: "No. " }[holds] ?? ""}${words}` })));
     });
     $("stop").hidden = $("progress").hidden = true;
-    const told = `${network.name}, ${this.pairs.length} pairs, ${((performance.now() - begin) / 1000).toFixed(1)} s.`;
-    say("compared", `${told} Where an interval holds zero, these pairs do not tell.`);
+    say("compared", `${network.name}, ${this.pairs.length} pairs, ${((performance.now() - begin) / 1000).toFixed(1)} s.`
+      + " Where an interval holds zero, these pairs do not tell.");
     $("table").innerHTML = draw.table(rows);
   }
 }

@@ -48,7 +48,6 @@ function shrink(levels, lines, length, start, span, size) {
   }
   return made;
 }
-
 const turn = (levels, lines, length) => levels.map((_, i) => levels[(i % lines) * length + Math.floor(i / lines)]);
 
 // The middle square of one channel of levels (height x width), resized to size x size as Pillow does it
@@ -72,15 +71,15 @@ export function fitPicture(rgba, width, height, size, channels) {
 export function toDigit(ink, side) {
   const inked = [...ink.keys()].filter((i) => ink[i]), levels = new Uint8ClampedArray(784);
   if (!inked.length) return levels;
-  const ends = [(i) => i % side, (i) => Math.floor(i / side)].map((of) =>
-    inked.map(of).reduce(([low, high], at) => [Math.min(low, at), Math.max(high, at)], [side, 0]));
-  const span = Math.max(...ends.map(([low, high]) => high - low + 1));
+  const within = (wide) => [(i) => i % wide, (i) => Math.floor(i / wide)]; // column and row
+  const [columns, rows] = within(side).map((of) => Uint16Array.from(inked, of).sort());
+  const span = 1 + Math.max(columns.at(-1) - columns[0], rows.at(-1) - rows[0]);
   const square = Uint8ClampedArray.from({ length: span * span }, (_, i) => {
-    const [x, y] = [ends[0][0] + (i % span), ends[1][0] + Math.floor(i / span)];
+    const [x, y] = [columns[0] + (i % span), rows[0] + Math.floor(i / span)];
     return x < side && y < side ? ink[y * side + x] : 0;
   });
   const small = fit(square, span, span, 20), mass = small.reduce((sum, level) => sum + level, 0);
-  const [right, down] = [(i) => i % 20, (i) => Math.floor(i / 20)].map((of) =>
+  const [right, down] = within(20).map((of) =>
     Math.round(13.5 - small.reduce((sum, level, i) => sum + level * of(i), 0) / mass));
   small.forEach((level, i) => {
     const [x, y] = [(i % 20) + right, Math.floor(i / 20) + down];

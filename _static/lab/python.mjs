@@ -14,7 +14,6 @@ export class Python {
   held = new Map(); // arrays by their keys
   keys = 0;
   printed = [];
-
   // `load` is loadMicroPython, `sources` are small_torch.py, walk.py and cell.py, `known` is laboratory.json
   static async start(load, sources, known) {
     const python = new Python();
@@ -39,7 +38,6 @@ export class Python {
   }
 
   print(line) { if (this.printed.length < 100) this.printed.push(line); }
-
   keep(made) {
     this.held.set(`#${++this.keys}`, made);
     return `#${this.keys}`;

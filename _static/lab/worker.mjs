@@ -12,7 +12,6 @@ const known = JSON.parse(await text("laboratory.json"));
 const sources = await Promise.all(["small_torch.py", "walk.py", "cell.py"].map(text));
 const python = await Python.start(loadMicroPython, sources, known);
 let network = null, latest = 0, turn = Promise.resolve();
-
 python.tell = (busy) => postMessage({ python: busy }); // for it may never come back
 
 const TASKS = {
@@ -30,15 +29,13 @@ const TASKS = {
     const bitmap = await createImageBitmap(file).catch(() => {
       throw new Error(`${file.name} is no picture that this browser can read.`);
     });
-    const { width, height } = bitmap, context = new OffscreenCanvas(width, height).getContext("2d");
-    context.fillStyle = "#fff"; // what is transparent shows white
-    context.fillRect(0, 0, width, height);
+    const { width, height } = bitmap, context = new OffscreenCanvas(width, height).getContext("2d", { alpha: false });
+    Object.assign(context, { fillStyle: "#fff" }).fillRect(0, 0, width, height); // what is transparent shows white
     context.drawImage(bitmap, 0, 0);
     const { data } = context.getImageData(0, 0, width, height);
     return [1, 3].map((channels) => fitPicture(data, width, height, size, channels));
   })),
 };
-
 async function answer({ id, task, name, ...problem }) {
   const superseded = () => { if (latest !== id) throw new Error("superseded"); };
   const tell = async (news) => {
@@ -58,7 +55,6 @@ async function answer({ id, task, name, ...problem }) {
     postMessage({ id, error: { message, line } });
   }
 }
-
 onmessage = ({ data }) => {
   latest = data.id;
   turn = turn.then(() => answer(data)); // one after another

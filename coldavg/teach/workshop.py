@@ -79,8 +79,9 @@ def find_properties(sampler: Sampler, pair: Tensor) -> list[Finding]:
         "What it makes of one picture depends on the others of the batch.")
     same = [name for name in BUILT_IN if name != sampler.name
             and all(equal(walk(target), unmix(mixture, Waves(target), name, 5).images) for target in TARGETS)]
-    say(not same, "It is new: some network tells it from every built-in sampler.",
-        f"It is not new: with any network it gives what {''.join(same[:1])} gives.")
+    new = ("It is new: some network tells it from every built-in sampler." if sampler.name not in BUILT_IN else
+           "It is built in: some network tells it from every other one.")
+    say(not same, new, f"It is not new: with any network it gives what {''.join(same[:1])} gives.")
     result = unmix(mixture, Waves("original"), sampler, 5, trajectory=True)
     facts = [f"{result.calls} network calls for 5 steps: compare it at equal calls, not at equal steps.",
              f"What it returns is {describe_end(result.trajectory)}."]
