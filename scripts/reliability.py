@@ -243,18 +243,22 @@ PARTS: dict[str, Callable[[Path, float], Iterator[dict]]] = {
 
 
 def measure(chosen: list[str], share: float) -> None:
-    """Run these parts, and write their rows."""
-    kept = json.loads(FILE.read_text()) if FILE.exists() else []
+    """Run these parts, and write their rows, each as soon as it is there."""
     for part in chosen:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["COLDAVG_CACHE"] = ENVIRONMENT["COLDAVG_CACHE"] = str(Path(folder) / "cache")
             for one in PARTS[part](Path(folder), share):
-                one = {"part": part} | one
-                print(json.dumps(one), flush=True)
-                kept = [old for old in kept if (old["part"], old["what"]) != (part, one["what"])] + [one]
-        if share == 1:
-            lines = ",\n".join(map(json.dumps, sorted(kept, key=lambda each: list(PARTS).index(each["part"]))))
-            write_atomically(FILE, f"[\n{lines}\n]\n".encode())
+                print(json.dumps({"part": part} | one), flush=True)
+                if share == 1:
+                    keep(part, one)
+
+
+def keep(part: str, one: dict) -> None:
+    """Write the row of a part, in place of that which said the same before."""
+    kept = json.loads(FILE.read_text()) if FILE.exists() else []
+    kept = [old for old in kept if (old["part"], old["what"]) != (part, one["what"])] + [{"part": part} | one]
+    lines = ",\n".join(map(json.dumps, sorted(kept, key=lambda each: list(PARTS).index(each["part"]))))
+    write_atomically(FILE, f"[\n{lines}\n]\n".encode())
 
 
 if __name__ == "__main__":
