@@ -195,7 +195,7 @@ class Plausibility(Directive):
         from coldavg.evaluation.plausibility import FILE
 
         held = json.loads(FILE.read_text()).values() if FILE.exists() else ()
-        rows = [[row["network"], row["k"], number(row, "right_doubted", 1),
+        rows = [[row["network"], row["k"], f"{row['right_doubted']:.1f} ({interval(row, 'right_doubted', 1)})",
                  *((f"{rate:.0f}", rate) for rate in row["wrong_doubted"].values()),
                  "; ".join(row["not_told"]) or "–", row["averages"], row["of_each_wrong_kind"],
                  *(row["stamp"][name] for name in ("commit", "device", "date"))] for row in held]

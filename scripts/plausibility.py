@@ -1,65 +1,71 @@
 """Measure how well wrong averages are told from right ones: python scripts/plausibility.py [NETWORK ...]
 
-For each network the threshold is set on right averages, and rates are taken on others; both go, under the hash of the
-network's file, into coldavg/networks/plausibility.json, where `coldavg unmix` looks.  Run it when a network is renewed.
+For each network the threshold is set on right averages, so that at most 2 % of all are doubted, and rates are taken on
+others.  Both go, under the hash of the network's file, into coldavg/networks/plausibility.json, where `coldavg unmix`
+looks.  Run it when a network is renewed.
 """
 
 import json
 import sys
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from coldavg.evaluation.plausibility import DOUBTED, FILE, distance_from, fit_right, measure_figures
+from coldavg.evaluation.plausibility import FILE, distance_from, fit_right, measure_figures, settle_threshold
 from coldavg.evaluation.rows import stamp
 from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.imagesets.tuples import draw_tuples
-from coldavg.mixing import mix
 from coldavg.networks import load_network, manifest, network_file
 from coldavg.publishing import release
 from coldavg.support.files import fingerprint, write_atomically
 
-COUNT = 300  # averages to learn what is right, as many to set the threshold, and as many to count those doubted
-WRONG = 100  # of each wrong kind
+FITTED = 300  # averages to learn what is right
+# by side: averages to set the threshold, as many to count those doubted; and of each wrong kind.  Large ones take long.
+COUNTS = {28: (1000, 100), 64: (300, 50)}
 OTHERS = {"digits": "xrays", "xrays": "digits", "flowers": "faces", "faces": "flowers", "portraits": "flowers"}
 TOLD = 80.0  # % of a wrong kind that must be doubted, or it counts as one that can't be told
 
 
-def averages_of(images: ImageSet, k: int, seed: int, count: int = WRONG, form: str = "png", weights=None) -> Tensor:
+def averages_of(images: ImageSet, k: int, seed: int, count: int, form: str = "png", weights=None) -> Tensor:
     """So many averages of k different images of a set."""
-    rows = draw_tuples(len(images), k, min(count, len(images)), seed, images.identities)
-    return release(images[rows], form, weights)
+    return release(images[draw_tuples(len(images), k, count, seed, images.identities)], form, weights)
 
 
-def wrong_averages(images: ImageSet, other: ImageSet, k: int) -> dict[str, Tensor]:
-    """By name, what is none of the averages that a network for k images of these knows."""
-    single = images[draw_tuples(len(images), 2, min(WRONG, len(images)), 5, images.identities)[:, 0]]
+def wrong_averages(images: ImageSet, other: ImageSet, k: int, count: int) -> dict[str, Tensor]:
+    """By name, so many each of what is none of the averages that a network for k images of these knows."""
+    single = images[draw_tuples(len(images), 2, count, 5, images.identities)[:, 0]]
     rng = torch.Generator().manual_seed(0)
-    foreign = mix(other[draw_tuples(len(other), k, min(WRONG, len(other)), 6)])
-    foreign = interpolate(foreign, images.shape[2:], mode="area")
+    foreign = interpolate(averages_of(other, k, 6, count, "float"), images.shape[2:], mode="area")
     foreign = foreign.mean(1, keepdim=True) if images.shape[1] == 1 else foreign.expand(-1, 3, -1, -1)
     most = [0.75] + [0.25 / (k - 1)] * (k - 1)
     return {"a single picture": single, "noise": torch.rand(single.shape, generator=rng) * 2 - 1,
-            f"averages of {other.name}": foreign, f"averages of {k + 1}": averages_of(images, k + 1, 7),
-            "averages in linear light": averages_of(images, k, 8, form="linear"),
-            "averages of unequal weights (0.75)": averages_of(images, k, 9, weights=most)}
+            f"averages of {other.name}": foreign, f"averages of {k + 1}": averages_of(images, k + 1, 7, count),
+            "averages in linear light": averages_of(images, k, 8, count, form="linear"),
+            "averages of unequal weights (0.75)": averages_of(images, k, 9, count, weights=most)}
 
 
 def measure(name: str) -> dict:
     """The row of one network."""
     network, settings = load_network(name), manifest()[name]["settings"]
-    data, k = settings["data"].removesuffix("-full"), settings["k"] if settings["target"] == "joint" else 2
+    data = next(each for each in OTHERS if settings["data"].startswith(each))  # digits-full are digits
+    k = settings["k"] if settings["target"] == "joint" else 2
     images, other = open_images(data, "test"), open_images(OTHERS[data], "test")
-    fitted, set_by, asked = (measure_figures(averages_of(images, k, seed, COUNT), network, k) for seed in (1, 2, 3))
+    count, wrong_ones = COUNTS[images.shape[-1]]
+    fitted, set_by, asked = (measure_figures(averages_of(images, k, seed, several), network, k)
+                             for seed, several in enumerate((FITTED, count, count), 1))
     right = fit_right(fitted)
-    threshold = distance_from(set_by, right).quantile(1 - DOUBTED).item()
+    threshold = settle_threshold(distance_from(set_by, right))
+    doubted = distance_from(asked, right) > threshold
+    interval = binomtest(int(doubted.sum()), count).proportion_ci()
     wrong = {kind: share(distance_from(measure_figures(shown, network, k), right) > threshold)
-             for kind, shown in wrong_averages(images, other, k).items()}
+             for kind, shown in wrong_averages(images, other, k, wrong_ones).items()}
     return {"network": name, "k": k, **right, "threshold": round(threshold, 4),
-            "right_doubted": share(distance_from(asked, right) > threshold), "wrong_doubted": wrong,
+            "right_doubted": share(doubted), "right_doubted_interval": [round(100 * end, 1) for end in interval],
+            "wrong_doubted": wrong,
             "not_told": [f"{kind} ({rate:.0f} % doubted)" for kind, rate in wrong.items() if rate < TOLD],
-            "averages": COUNT, "of_each_wrong_kind": WRONG, "stamp": stamp(name, data)}
+            "averages": count, "of_each_wrong_kind": wrong_ones, "stamp": stamp(name, data)}
 
 
 def share(of: Tensor) -> float:
@@ -72,7 +78,7 @@ if __name__ == "__main__":
     held = json.loads(FILE.read_text()) if FILE.exists() else {}
     for name in names:
         row = measure(name)
-        print(name, f"right {row['right_doubted']} %", row["wrong_doubted"], flush=True)
+        print(name, f"right {row['right_doubted']} %", row["right_doubted_interval"], row["wrong_doubted"], flush=True)
         known = [fingerprint(network_file(each)) for each in manifest()]
         held |= {fingerprint(network_file(name)): row}
         lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(held[key])}" for key in known if key in held)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import torch
+from scipy.stats import binom
 from torch import Tensor
 
 from ..mixing import check_weights, mix
@@ -17,7 +18,7 @@ from ..support.files import fingerprint
 from .attackers import recover
 
 FILE = FOLDER / "plausibility.json"
-DOUBTED = 0.015  # of right averages that may be doubted where the threshold is set
+DOUBTED, SURE = 0.02, 0.99  # of right averages that may be doubted, and how sure the threshold must make that
 LEAST = 1e-7  # below which a squared error is none
 
 
@@ -29,15 +30,20 @@ def measure_figures(mixture: Tensor, network: Network, k: int | None = None) -> 
     the last of them was turned upside down.
     """
     k = k or (network.k if network.target == "joint" else 2)
-    images, _ = recover(mixture, network, k=k)
+    images = glance(mixture, network, k)
     turned = torch.cat([images[:, :-1], images[:, -1:].flip(-2)], 1).clamp(-1, 1)
-    again, _ = recover(mix(turned), network, k=k)
+    again = glance(mix(turned), network, k)
     parts = [mixture.flatten(1).mean(1), log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
              log_of(images.var(1).flatten(1).mean(1)), log_of((images.abs() - 1).relu().square().flatten(1).mean(1)),
              log_of(roughness(images.flatten(1, 2))), shared_edges(images), log_of(missed(mixture, images, network)),
              log_of(torch.minimum(*((again.flip(1) if flipped else again).sub(turned).square().flatten(1).mean(1)
                                     for flipped in (False, True))))]
     return torch.stack([part.double() for part in parts], 1)
+
+
+def glance(mixture: Tensor, network: Network, k: int) -> Tensor:
+    """What a network answers (N, K, C, H, W) at its first look, or in one step: enough to tell by."""
+    return recover(mixture, network, "one_step", 1 if network.looks or network.target != "joint" else None, k)[0]
 
 
 def log_of(energy: Tensor) -> Tensor:
@@ -80,6 +86,21 @@ def distance_from(figures: Tensor, right: dict) -> Tensor:
     return ((figures - torch.tensor(right["centre"], dtype=figures.dtype)) @ whiten.T).norm(dim=1)
 
 
+def settle_threshold(distances: Tensor) -> float:
+    """The lowest of the distances (N,) of right averages above which at most DOUBTED of all lie, as SURE says.
+
+    A tolerance limit, free of any distribution (Wilks 1941): of N so many may lie above it as would by chance be that
+    few in 1 - SURE of all cases, were DOUBTED above it.  ValueError for fewer than 228, which can't make that sure.
+
+    >>> settle_threshold(torch.arange(1000.0))
+    990.0
+    """
+    allowed = int((binom.cdf(range(len(distances)), len(distances), DOUBTED) <= 1 - SURE).sum())
+    if not allowed:
+        raise ValueError(f"distances must be of at least 228 averages to set a threshold, got {len(distances)}")
+    return distances.sort().values[-allowed].item()
+
+
 def known_of(file: Path) -> dict | None:
     """What was measured of the network in this file; None if nothing was."""
     held = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -99,4 +120,5 @@ def say_plausible(mixture: Tensor, network: Network, file: Path, k: int) -> dict
              "nothing speaks against an average of the kind that the network knows; not told from it are "
              f"{', '.join(known['not_told']) or 'none of the wrong kinds that were tried'}")
     return {"doubted": doubted, "distance": round(distance, 3), "threshold": known["threshold"], "words": words,
-            "doubted_of_right": known["right_doubted"], "doubted_of_wrong": known["wrong_doubted"]}
+            "doubted_of_right": known["right_doubted"], "doubted_of_right_interval": known["right_doubted_interval"],
+            "doubted_of_wrong": known["wrong_doubted"]}
