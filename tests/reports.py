@@ -33,7 +33,8 @@ ROW = merged(*(score(name, PERCENT) for name in ("success", "found", "psnr", "av
              st.just({}) | score("named", PERCENT),
              st.fixed_dictionaries({"k": st.integers(2, 16), "averages": st.integers(2, 999), "archive":
                                     st.integers(2, 999), "blind_gain": st.floats(-50, 50), "people_why": NAME,
-                                    "median_average_ssim": st.floats(-1, 1), "people": st.none() | PEOPLE}))
+                                    "median_average_ssim": st.floats(-1, 1),
+                                    "median_stranger_ssim": st.floats(-1, 1), "people": st.none() | PEOPLE}))
 
 
 @st.composite

@@ -8,9 +8,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from coldavg import load, load_network
 from coldavg.audit import Plan, run_audit
@@ -92,6 +93,27 @@ def test_an_average_that_is_nearly_one_of_its_images_hides_nothing(tmp_path):
     plan = Plan("digits", weights=(0.97, 0.03), steps=2, count=20)
     found = run_audit(plan, tmp_path)
     assert found["verdict"]["level"] == "same", "one of the two stands there in plain sight"
+
+
+def signature(seed, kind="L"):
+    """A scribble on wide white paper."""
+    drawn, rng = Image.new(kind, (300, 70), "white"), np.random.RandomState(seed)
+    heights = rng.uniform(15, 55, 14).cumsum() / np.arange(1, 15) + rng.uniform(-12, 12, 14)
+    ImageDraw.Draw(drawn).line([*zip(np.linspace(30, 270, 14), heights)], "black", 2)
+    return drawn
+
+
+def test_paper_that_all_share_is_no_picture_in_plain_sight(tmp_path):
+    """Padded signatures are mostly paper: an average is as like a stranger's signature as its own."""
+    (tmp_path / "scans").mkdir()
+    for i in range(60):
+        signature(i).save(tmp_path / "scans" / f"{i}.png")
+    plan = Plan(str(tmp_path / "scans"), size=28, fit="pad", attacker="digits-joint", count=20)
+    found = run_audit(plan, tmp_path / "out")
+    one = found["results"][0]
+    assert min(one["median_average_ssim"], one["median_stranger_ssim"]) > 0.8, "else this test tries nothing"
+    assert found["verdict"]["level"] != "same"
+    assert "ground that all share" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_worst_k_decides(tmp_path):

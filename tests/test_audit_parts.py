@@ -28,9 +28,10 @@ from .pictures import in_memory
 from .reports import check_report, found_by_chance
 
 
-def row(success=(90, 85, 95), gain=(3, 2.5, 3.5), blind=0.0, same=0.5, people=None):
+def row(success=(90, 85, 95), gain=(3, 2.5, 3.5), blind=0.0, same=(0.5, 0.2), people=None):
     return {"k": 2, "averages": 100, "success": success[0], "success_interval": list(success[1:]), "gain": gain[0],
-            "gain_interval": list(gain[1:]), "blind_gain": blind, "median_average_ssim": same, "people": people}
+            "gain_interval": list(gain[1:]), "blind_gain": blind, "median_average_ssim": same[0],
+            "median_stranger_ssim": same[1], "people": people}
 
 
 def linked(average, recovered, chance=1.0):
@@ -45,7 +46,11 @@ def linked(average, recovered, chance=1.0):
     (row(blind=2.6), "unclear", "measures of what came back disagree.* 0.4 dB .-0.1 to 0.9"),
     (row(success=(52, 49, 55)), "unclear", "disagree"),
     (row(success=(52, 49, 55), gain=(0.1, 0.0, 0.2)), "none", "got nothing back"),
-    (row(same=0.96), "same", "hide nothing"),
+    (row(same=(0.97, 0.2)), "same", "hide nothing.*0.97, where images that are not in them have 0.20"),
+    (row(same=(0.97, 0.96)), "high", "gets images back"),
+    (row(same=(0.999, 0.96)), "same", "hide nothing"),
+    (row(same=(1.0, 1.0)), "high", "gets images back"),
+    (row(same=(0.96, -0.1)), "same", "hide nothing"),
     (row(success=(60, 20, 90), gain=(1.0, -0.5, 2.0)), "few", "Too few averages to say"),
     (row(success=(40, 35, 45), people=linked((20, 12, 28), (2, 0, 4))), "high", "averages themselves 20 % .*12 to 28"),
     (row(success=(40, 35, 45), people=linked((2, 0, 4), (20, 12, 28))), "high", "In the recovered images 20 %"),

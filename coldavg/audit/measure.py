@@ -11,7 +11,7 @@ from ..evaluation.archive import search, which_found
 from ..evaluation.averaging import Averaging
 from ..evaluation.membership import MembershipTest
 from ..imagesets.opening import ImageSet
-from ..metrics import match, score, score_matched, summarise
+from ..metrics import match, score, score_matched, ssim, summarise
 from ..support.pixels import round_to_8_bits
 
 CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
@@ -58,7 +58,8 @@ def score_attack(averaging: Averaging, attack: Callable[[Tensor], Tensor], made:
     matched = match(round_to_8_bits(recovered), tuples)
     scores = score_matched(matched, tuples, published)
     row = {"k": averaging.k, "averages": len(indices), "blind_gain": blind_gain(recovered, tuples, published, learnt),
-           **summarise(scores), "median_average_ssim": round(scores["average_ssim"].amax(1).median().item(), 4)}
+           **summarise(scores), "median_average_ssim": round(scores["average_ssim"].amax(1).median().item(), 4),
+           "median_stranger_ssim": like_strangers(indices, published, audited)}
     row |= search_in_archive(averaging, published, indices, audited, learnt)
     row["seconds"] = round(time.perf_counter() - started, 1)
     order = scores["ssim"].mean(1).argsort(descending=True)
@@ -73,6 +74,21 @@ def blind_gain(recovered: Tensor, tuples: Tensor, published: Tensor, learnt: Ima
     usual = recovered.mean((0, 1)) if learnt is None else learnt[:MEAN_OF].mean(0)
     gains = [score(answer, tuples, published)["gain"] for answer in (moved, usual.expand_as(tuples))]
     return round(max(gain.mean().item() for gain in gains), 3)
+
+
+def like_strangers(indices: Tensor, published: Tensor, images: ImageSet) -> float:
+    """How alike an average is to the most alike of K images that are not in it: the median SSIM, 0 if there are none.
+
+    `indices` (N, K) into `images`, `published` (N, C, H, W).  On pictures that are mostly paper this is near 1.
+    """
+    rng, everybody, found = np.random.RandomState(0), np.arange(len(images)), []
+    for row, average in zip(indices.numpy(), published):
+        free = everybody[~np.isin(images.apart, images.apart[row])]
+        free = free if len(free) else np.setdiff1d(everybody, row)  # else at least other images
+        if len(free):
+            strangers = images[torch.from_numpy(rng.choice(free, len(row)))]
+            found.append(ssim(average.expand_as(strangers), strangers).max().item())
+    return round(float(np.median(found)), 4) if found else 0.0
 
 
 def search_in_archive(averaging: Averaging, published: Tensor, indices: Tensor, audited: ImageSet,

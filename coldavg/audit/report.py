@@ -30,6 +30,7 @@ NAMES = {"random": "formed at random", "nearest": "of the most alike images (as 
 RISKS = {"same": "nothing hidden", "high": "high", "some": "some", "unclear": "unclear", "none": "nothing got back",
          "few": "too few to say"}
 CASES = ("the average of which most came back", "the median", "the average of which least came back")
+ALIKE = 0.8  # SSIM of an average to a stranger's image from which on SSIM says little
 SHOWN = 4  # images of an average that are drawn
 
 
@@ -193,6 +194,9 @@ def limits(images: dict, rows: list[dict]) -> str:
                       "away was not tried. Try a larger --size.")
     if max(images["sizes"][1]) < max(images["used"]):
         points.append("Your images are smaller than that and were enlarged; say their own --size.")
+    if (alike := rows[0]["median_stranger_ssim"]) > ALIKE:
+        points.append(f"To images that are not in it an average has an SSIM of {alike:.2f} too: most of a picture is "
+                      "ground that all share. Go by the other numbers, and try --fit stretch or crop beside this.")
     if rows[0]["averages"] < 50:
         points.append(f"Only {rows[0]['averages']} averages were attacked: the intervals are wide. Audit more images.")
     if rows[0]["people"] and rows[0]["people"]["gallery"] < 50:

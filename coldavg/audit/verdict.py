@@ -1,6 +1,6 @@
 """The verdict of an audit: from the numbers of a row to a level of risk, and one sentence that says how sure it is."""
 
-SAME = 0.95  # SSIM of an average to one of its images from which on it hides nothing
+SAME = 0.95  # of the way from the SSIM of a stranger's image to 1: an average that is so like its image hides nothing
 HIGH, SOME = (1.0, 75.0), (0.1, 50.0)  # dB gained, % nearer: what the low ends of both intervals must pass
 LEAST = 10  # averages: of fewer nothing is said with confidence
 WIDE = 40.0  # % that an interval may span which says "nothing": beyond, there is too little to say
@@ -23,8 +23,10 @@ def judge(row: dict, steps: int | None = None) -> tuple[str, str]:
     nearer, people = row["success_interval"][0], row.get("people")
     seen = people and max(("average", "recovered"), key=lambda name: people[f"{name}_interval"][0])
     linked = bool(people and people[f"{seen}_interval"][0] >= max(PEOPLE[0], PEOPLE[1] * people["chance"]))
-    if row["median_average_ssim"] >= SAME:
-        return "same", f"{VERDICTS['same']} (median SSIM {row['median_average_ssim']:.2f}, before any attack)."
+    own, other = row["median_average_ssim"], max(row["median_stranger_ssim"], 0)
+    if own - other >= SAME * (1 - other) > 0:
+        return "same", (f"{VERDICTS['same']} (median SSIM {own:.2f}, where images that are not in them have "
+                        f"{other:.2f}; before any attack).")
     if low >= HIGH[0] and nearer > HIGH[1]:
         level, opening = "high", VERDICTS["high"]
     elif linked:
