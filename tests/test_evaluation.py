@@ -13,7 +13,7 @@ import torch
 from coldavg import SAMPLERS, load, load_network, score, unmix
 from coldavg.cli import main
 from coldavg.evaluation import Averaging, attackers, evaluate, measuring, protocol, recover
-from coldavg.evaluation.rows import KEY, merge_rows
+from coldavg.evaluation.rows import KEY, merge_rows, strongest
 from coldavg.metrics import summarise
 
 from .pictures import in_memory
@@ -206,6 +206,18 @@ def test_merging_replaces_rows_of_the_same_setting(tmp_path):
     merge_rows([row, row | {"calls": 5}], path)
     merge_rows([row | {"psnr": 2.0}], path)
     assert sorted((each["calls"], each["psnr"]) for each in json.loads(path.read_text())) == [(1, 2.0), (5, 1.0)]
+
+
+def test_the_strongest_attacker_is_not_the_one_that_hedges():
+    hedges, sharp = {"psnr": 14.3, "ssim": 0.52}, {"psnr": 14.1, "ssim": 0.67}
+    assert strongest(iter([hedges, sharp])) is sharp and strongest([]) is None
+
+
+def test_every_page_that_reads_the_rows_of_defences_picks_the_same_attacker():
+    pages = [text for path in (Path(__file__).parent.parent / "notebooks").glob("*.ipynb")
+             if "defences" in (text := "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]
+                                               if cell["cell_type"] == "code"))]
+    assert len(pages) == 2 and all("return strongest(" in text for text in pages)
 
 
 def test_tuples_hold_nobody_twice():

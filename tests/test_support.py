@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coldavg import load, mix, round_to_8_bits
-from coldavg.support.figures import lines, show
+from coldavg.support.figures import label_dots, lines, show
 from coldavg.support.files import fingerprint, list_names, write_atomically
 from coldavg.support.pixels import embedded, from_8_bits, picture, png, rasterise, to_8_bits
 
@@ -29,6 +29,21 @@ def test_a_table_of_pictures_holds_them_all():
     shown = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
     assert len(shown) == 6
     assert all(np.array_equal(a, picture(d)) for a, d in zip(shown, [*digits, *digits[:2]]))
+
+
+def test_the_names_of_dots_cover_no_dot_and_no_other_name():
+    """Forty dots, of which many stand close together; one has no name."""
+    xs, ys = np.random.default_rng(0).normal(size=(2, 40)).round(1)
+    axis = lines({"dots": (xs, ys)}, "x", "y").axes[0]
+    label_dots(axis, [*(f"name {i}" for i in range(39)), ""], xs, ys)
+    axis.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    dots = axis.transData.transform(np.stack([xs, ys], 1))
+    assert len(boxes) == 39
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
+    for box, dot in zip(boxes, dots):  # each stands beside its own
+        assert np.hypot(*(dot - dot.clip(box.min, box.max))) < 150
 
 
 def test_lines_have_names_and_a_level():

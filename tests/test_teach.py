@@ -18,6 +18,7 @@ from coldavg.samplers import SAME_AS
 from coldavg.support.figures import show
 from coldavg.support.pixels import picture
 from coldavg.teach import (
+    Cards,
     FiniteWorld,
     GaussianWorld,
     Known,
@@ -31,7 +32,7 @@ from coldavg.teach import (
     sampler_explorer,
     tile,
 )
-from coldavg.teach.workshop import BUILT_IN, compare, format_comparison, inspect
+from coldavg.teach.workshop import BUILT_IN, compare, inspect, tabulate
 
 digits = load("digits")[:4]
 
@@ -228,9 +229,9 @@ def test_the_comparison_is_that_of_the_protocol():
 
 def test_the_table_says_who_is_ahead():
     scores = {"cold": torch.tensor([20.0, 21.0, 25.0]), "mine": torch.tensor([21.0, 22.0, 24.0])}
-    head, first, second = format_comparison(scores, "mine").splitlines()
-    assert first.split()[:2] == ["mine", "22.33"] and second.split()[:3] == ["cold", "22.00", "+0.33"]
-    assert second.endswith("67 % of pairs") and "mine is ahead" in head
+    first, second = tabulate(scores, "mine").rows
+    assert first == ["mine", "22.33", "–", "–", "–"]
+    assert second[:3] == ["cold", "22.00", "+0.33 dB"] and second[4] == "67 %"
 
 
 def test_a_table_reads_well_in_a_page_and_in_text():
@@ -243,3 +244,15 @@ def test_a_table_reads_well_in_a_page_and_in_text():
     assert repr(Table("empty", ["a", "b"], [])) == "empty\na  b"
     with pytest.raises(ValueError, match="2 cells"):
         Table("c", ["a", "b"], [["1"]])
+
+
+def test_cards_fold_the_evidence_and_no_more():
+    cards = Cards("what & who", [("a < b", "holds", "one: 1\ntwo: 2"), ("c", "fails", "–")])
+    assert repr(cards) == "what & who\na < b | holds | one: 1; two: 2\nc | fails | –"
+    page = cards._repr_html_()
+    folded = re.sub(r"<summary>.*?</summary>", "", page, flags=re.S)
+    assert page.count("<details") == 2 and "open" not in page, "closed at first"
+    assert "one: 1\ntwo: 2" in folded and "holds" not in folded and "a &lt; b" in page and "what &amp; who" in folded
+    assert max(map(len, repr(Cards("c", [("x" * 50, "y" * 50, "z" * 50)])).splitlines())) <= 80
+    with pytest.raises(ValueError, match="3 texts"):
+        Cards("c", [("a", "b")])

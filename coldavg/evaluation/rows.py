@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,3 +64,11 @@ def merge_rows(rows: list[dict], path: str | Path, key: Sequence[str] = KEY) -> 
     kept |= {setting(row, key): row for row in rows}
     lines = ",\n".join(json.dumps(kept[each]) for each in sorted(kept))
     write_atomically(path, f"[\n{lines}\n]\n".encode())
+
+
+def strongest(rows: Iterable[dict]) -> dict | None:
+    """Of rows about one averaging, that of the attacker to fear most: the highest SSIM.  None if there is no row.
+
+    Not the highest PSNR: an answer that hedges, a blur of all that may have been, has a high one, and shows nobody.
+    """
+    return max(rows, key=lambda row: row["ssim"], default=None)

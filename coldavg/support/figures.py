@@ -1,14 +1,19 @@
 """Figures from arrays: nothing here knows a network, and nothing is shown, only returned."""
 
 from collections.abc import Sequence
+from itertools import product
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from torch import Tensor
 
 from .pixels import picture
 
 # Okabe and Ito's colours, told apart by colour-blind readers; one for each class of samplers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+AROUND = [(1, 1), (1, 0), (1, -1), (-1, 1), (-1, 0), (-1, -1), (0, 1), (0, -1)]  # of a dot: right, up
 
 
 def show(rows: Sequence[Sequence[Tensor] | Tensor], columns: Sequence[str] = (), labels: Sequence[str] = (),
@@ -56,3 +61,26 @@ def lines(curves: dict[str, tuple[Sequence[float], Sequence[float]]], x: str, y:
     axis.legend(frameon=False, fontsize=9)
     figure.tight_layout()
     return figure
+
+
+def label_dots(axis: Axes, texts: Sequence[str], xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Write each text beside its dot (x, y), where it covers no dot and no other text; "" writes none.
+
+    Lay the figure out first.  A text that has to stand apart is tied to its dot by a thin line.
+    """
+    axis.figure.draw_without_rendering()  # fixes the limits of the axes
+    dots = axis.transData.transform(list(zip(xs, ys, strict=True)))
+    taken = [Bbox.from_extents(*(dot - 5), *(dot + 5)) for dot in dots]
+    for text, x, y in zip(texts, xs, ys, strict=True):
+        label = axis.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=8, annotation_clip=False)
+        for far, (right, up) in product((5, 12, 20, 30, 45, 60), AROUND):
+            label.set_position((right * far, up * far))
+            label.set(ha=("center", "left", "right")[right], va=("center", "bottom", "top")[up])
+            box = label.get_window_extent()
+            if axis.bbox.fully_containsx(box.x1) and not any(map(box.overlaps, taken)):
+                break
+        if text:
+            taken.append(box)
+        if text and far > 5:
+            axis.annotate("", (x, y), label.get_position(), textcoords="offset points",
+                          arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": "0.5"})

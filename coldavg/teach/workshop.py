@@ -12,6 +12,7 @@ from ..predictor import Network
 from ..samplers import SAME_AS, SAMPLERS, Sampler
 from ..unmixing import unmix
 from .oracle import Known
+from .table import Table
 
 BUILT_IN = [name for name in SAMPLERS if name not in SAME_AS]  # one name for each class, before a student adds any
 
@@ -124,15 +125,14 @@ def compare(sampler: Sampler, network: Network, tuples: Tensor, mixture: Tensor,
             for name, run in runs.items()}
 
 
-def format_comparison(psnrs: dict[str, Tensor], mine: str) -> str:
-    """The comparison as text: means in dB and, pair by pair, by how much the sampler `mine` is ahead."""
-    lines = [f"{'sampler':23} {'PSNR, dB':>8}   {mine} is ahead by (95 % of means)   on"]
+def tabulate(psnrs: dict[str, Tensor], mine: str) -> Table:
+    """The comparison as a table: means in dB and, pair by pair, by how much the sampler `mine` is ahead."""
+    rows = []
     for name, values in sorted(psnrs.items(), key=lambda item: -item[1].mean()):
-        line = f"{name:23} {values.mean():8.2f}"
-        if name != mine:
-            ahead = psnrs[mine] - values
-            low, high = bootstrap_interval(ahead[:, None])
-            line += f"   {ahead.mean():+6.2f} dB ({low:+.2f} to {high:+.2f})"
-            line = f"{line:70}{100 * (ahead > 0).double().mean():3.0f} % of pairs"
-        lines.append(line)
-    return "\n".join(lines)
+        ahead = psnrs[mine] - values
+        low, high = bootstrap_interval(ahead[:, None])
+        rows.append([name, f"{values.mean():.2f}", *(["–"] * 3 if name == mine else [
+            f"{ahead.mean():+.2f} dB", f"{low:+.2f} to {high:+.2f}",
+            f"{100 * (ahead > 0).double().mean():.0f} %"])])
+    return Table(f"By how much {mine} is ahead, pair by pair",
+                 ["sampler", "PSNR, dB", f"{mine} is ahead by", "95 % of means", "on so many pairs"], rows)
