@@ -22,7 +22,7 @@ ROWS = {
                "--network digits-original --sampler all --steps 1 5 20",
                *(f"--network digits-{target} --sampler all --steps 1 5 20" for target in ("remainder", "difference")),
                "--network digits-original --sampler all --steps 100 --count 100",
-               "--network digits-original --sampler all --steps 625 --count 20",
+               "--network digits-original --sampler all --steps 1 5 20 100 625 --count 20",
                *(f"--k {k} --network {network}" for k in (3, 4)
                  for network in ("none", f"digits-joint-{k}", "digits-joint",
                                  "digits-original --sampler cold resolve --steps 1 20 --count 300"))],
