@@ -21,6 +21,12 @@ def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(count), checked), checked
 
 
+def draw_held_out(count: int, k: int, several: int) -> Tensor:
+    """Indices (several, k) into `count` images: tuples of those held out, at every call the same."""
+    _, checked = held_out(count)
+    return torch.from_numpy(checked[draw_different(len(checked), k, several, np.random.default_rng(0))])
+
+
 class Batch(NamedTuple):
     """What a step learns from: `tuples` (B, K, C, H, W), what the network is `given` (B, C, H, W), `alpha` (B,).
 

@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .batches import Batch, draw, draw_different, held_out
+from .batches import Batch, draw, draw_held_out, held_out
 from .imagesets.opening import ImageSet, open_images
 from .joint import split
 from .matching import align, mean_error, pit_loss, squared_errors
@@ -218,10 +217,10 @@ class Run:
         state, k = self.state, self.settings.k
         _, checked = held_out(len(self.images))
         if len(checked) >= k:
-            groups = np.arange(len(checked) // k * k).reshape(k, -1).T
+            rows = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T)
             if self.settings.looks and state.done >= 1:  # how often to look is chosen now: by as many as can tell
-                groups = draw_different(len(checked), k, 200, np.random.default_rng(0))
-            tuples = brightest_first(self.images[torch.from_numpy(checked[groups])]).to(self.accelerator.device)
+                rows = draw_held_out(len(self.images), k, 200)
+            tuples = brightest_first(self.images[rows]).to(self.accelerator.device)
             mixture = release(tuples.cpu(), self.settings.published, self.settings.weights).to(tuples)
             psnrs = []
             for recovered in self.recover(mixture):

@@ -12,11 +12,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from coldavg import Settings, fit, load_network, mix, round_to_8_bits, score
-from coldavg.batches import draw_different, held_out
+from coldavg.batches import draw_held_out
 from coldavg.evaluation.rows import merge_rows, stamp_of
 from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.joint import split
@@ -48,8 +47,7 @@ def main() -> None:
     torch.set_num_threads(1)
     images, seconds = open_images(options.data, "train"), SECONDS[options.data]
     files = dict(each.split("=", 1) for each in options.start)
-    _, checked = held_out(len(images))
-    pairs = images[torch.from_numpy(checked[draw_different(len(checked), 2, PAIRS, np.random.default_rng(0))])]
+    pairs = images[draw_held_out(len(images), 2, PAIRS)]
     for name, changes in TRIALS[options.data]:
         start = load_network(files.get(name, name)) if name else None
         usual = dict(data=options.data, target="joint", order="random", loss="log", looks=3, channels=images.shape[1],

@@ -14,11 +14,10 @@ All are scored by the protocol (1,000 test pairs, 8 bits).  Rows go to results/t
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from coldavg import Settings, fit, load_network, mix, round_to_8_bits, score
-from coldavg.batches import draw_different, held_out
+from coldavg.batches import draw_held_out
 from coldavg.evaluation.attackers import recover
 from coldavg.evaluation.measuring import protocol
 from coldavg.evaluation.rows import merge_rows, stamp_of
@@ -59,8 +58,7 @@ def main() -> None:
 def keep(study: str, settings: Settings, images, start=None) -> None:
     """Train by the settings, ask the network as suits it best on held-out pairs, and keep its row on test pairs."""
     state = fit(settings, images, progress=False, start=start)
-    _, checked = held_out(len(images))
-    pairs = images[torch.from_numpy(checked[draw_different(len(checked), 2, PAIRS, np.random.default_rng(0))])]
+    pairs = images[draw_held_out(len(images), 2, PAIRS)]
     averages = round_to_8_bits(mix(pairs, settings.weights))
     if settings.target == "joint":
         ways = [("joint", steps) for steps in range(1, 7 if settings.looks else 2)]
