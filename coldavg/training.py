@@ -252,8 +252,12 @@ class Run:
         write_checkpoint(self.folder / CHECKPOINT, notes, tensors)
 
     def settings_as_json(self) -> dict:
-        """The settings, and the number of training images, as JSON gives them back."""
-        return json.loads(json.dumps(asdict(self.settings) | {"training_images": len(self.images)}))
+        """The settings, and what is known of the training images, as JSON gives them back."""
+        images, read = self.images, getattr(self.images, "inspection", None)
+        facts = {"training_images": len(images), "size": list(images.shape[-2:])}
+        if read:
+            facts |= {"fit": read.fit, "identity": read.identities_how, "data_sha256": images.sha256}
+        return json.loads(json.dumps(asdict(self.settings) | facts))
 
     def read_checkpoint(self) -> dict:
         """Go on from the folder's checkpoint, if there is one; returns its notes, or nothing."""

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from coldavg.cli import main
 from coldavg.cli.unmix import read_image
 from coldavg.evaluation import protocol
 from coldavg.metrics import match
-from coldavg.networks import save_network
+from coldavg.networks import read_network, save_network
 from coldavg.support.pixels import png
 
 from .pictures import fill, noise, packed
@@ -284,10 +286,43 @@ def test_training_says_what_it_skipped_and_guessed(tmp_path, capsys):
 def test_training_starts_from_the_network_named(tmp_path):
     first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
     assert main(["train", *TINY, "--mixtures", "40", "--out", str(first)]) == 0
-    words = ["--mixtures", "4", "--seed", "5", "--learning-rate", "1e-12", "--ema", "0", "--start", str(first)]
+    words = ["--mixtures", "4", "--seed", "5", "--learning-rate", "1e-12", "--ema", "0", f"--start={first}"]
     assert main(["train", *TINY, *words, "--out", str(second)]) == 0
     given, taken = (load_network(file).state_dict() for file in (first, second))
     assert all(torch.allclose(taken[name], given[name], atol=1e-3) for name in given)
+
+
+def test_a_network_keeps_names_but_no_paths_of_this_machine(tmp_path):
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
+    data = fill(tmp_path / "own", {f"a{i}.png": packed(noise(i, (20, 20))) for i in range(24)})
+    (tmp_path / "who.csv").write_text("".join(f"a{i}.png,{i // 2}\n" for i in range(24)))
+    words = ["--data", str(data), "--size", "16", "--mixtures", "4", "--identity", str(tmp_path / "who.csv")]
+    assert main(["train", *TINY, *words, "--out", str(first)]) == 0
+    assert main(["train", *TINY, *words, f"--start={first}", "--out", str(second)]) == 0
+    content = second.read_bytes()
+    assert str(tmp_path).encode() not in content
+    _, notes = read_network(content, "second")
+    assert notes["settings"]["data"] == "own" and notes["record"]["command"].endswith(
+        "--data own --size 16 --mixtures 4 --identity who.csv --start=first.safetensors --out second.safetensors")
+
+
+def test_training_goes_on_only_with_what_it_began_with(tmp_path, capsys, monkeypatch):
+    """Else a person whom it learned from would be among those put aside."""
+    files = {f"p{i // 4}_{i}.png": packed(noise(i, (20, 60))) for i in range(60)}
+    out = tmp_path / "n.safetensors"
+    begun = ["train", "--data", str(fill(tmp_path / "own", files)), "--size", "16", "--mixtures", "4000000", *TINY,
+             "--out", str(out)]
+    with monkeypatch.context() as stopped:
+        stopped.setattr("coldavg.cli.train.after_the_step", lambda: nullcontext([signal.SIGINT]))
+        assert main(begun) == 130
+    before = out.read_bytes()
+    for more, said in ((["--identity", r"^(p\d+)_"], "identity was 'each file is one of its own.*', now 'by the pat"),
+                       (["--fit", "pad"], "fit was 'crop', now 'pad'"),
+                       (["--size", "20"], "size was .16, 16., now .20")):
+        assert main([*begun, *more]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert re.search(f"is of other settings .*{said}.*use those, choose another place, or delete it", error), error
+    assert out.read_bytes() == before
 
 
 def test_ctrl_c_keeps_the_network_so_far_and_kill_leaves_no_half_file(tmp_path, capsys):

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..audit.attacker import note
+from ..imagesets.identities import is_table
 from ..imagesets.named import SETS
 from ..imagesets.opening import ImageSet, open_images
 from ..networks import load_network, network_file, save_network
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     chosen |= {"channels": images.shape[1], "flips": images.flips if options.flips is None else options.flips}
     settings = Settings(**chosen | ({"data": alone} if alone else {}))
     record = {"data_sha256": images.sha256, "start": start and fingerprint(network_file(options.start)),
-              "command": shlex.join(["coldavg", *options.words])}
+              "command": shlex.join(["coldavg", *without_paths(options)])}
     checks = 0
 
     def keep(state: Progress) -> bool:
@@ -83,6 +84,17 @@ def run(options: argparse.Namespace) -> None:
         raise KeyboardInterrupt
     (folder / CHECKPOINT).unlink(missing_ok=True)
     print(f"{out}: {seen} mixtures in {seconds:.0f} s, {state.log[-1]['waiting']:.1%} of it outside the network")
+
+
+def without_paths(options: argparse.Namespace) -> list[str]:
+    """The words of the command, with the names alone of the files and folders that it names."""
+    named = (options.data, options.start, options.out, options.from_averages, options.identity)
+    paths = {Path(each) for each in named if each and (each != options.identity or is_table(each))}
+    words = []
+    for word in options.words:
+        flag, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        words.append(flag + equals + (Path(value).name or value if Path(value) in paths else value))
+    return words
 
 
 def say_read(images: ImageSet) -> None:

@@ -39,7 +39,7 @@ def read_identities(names: Sequence[str], labels: Sequence[tuple[str, int] | Non
     if asked == "none":
         return Identities(np.arange(len(names)), "each picture is one of its own, as asked", ())
     if asked not in ("", "folder"):
-        return by_table(names, Path(asked)) if asked.lower().endswith(TABLES) else by_pattern(names, asked)
+        return by_table(names, Path(asked)) if is_table(asked) else by_pattern(names, asked)
     if not asked:
         labels = lend_patients(names, labels)
     told = [label for label in labels if label is not None] if not asked else []
@@ -62,6 +62,11 @@ def read_identities(names: Sequence[str], labels: Sequence[tuple[str, int] | Non
     warned += shared_stems(names) if not folders and not kinds and not asked else []
     shown = () if "patient" in kinds else tuple(folders[:3])  # folders there may be named after patients
     return Identities(number(keys), "; ".join(how), shown, tuple(warned))
+
+
+def is_table(asked: str) -> bool:
+    """Whether identities are asked for by the name of a table."""
+    return asked.lower().endswith(TABLES)
 
 
 def lend_patients(names: Sequence[str], labels: Sequence[tuple[str, int] | None]) -> list[tuple[str, int] | None]:

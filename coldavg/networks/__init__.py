@@ -27,10 +27,14 @@ def manifest() -> dict[str, dict]:
 
 
 def save_network(network: UNet, path: str | Path, **record) -> str:
-    """Write `network` (half precision) with its settings and `record` inside; returns the file's SHA-256."""
+    """Write `network` (half precision) with its settings and `record` inside; returns the file's SHA-256.
+
+    Of data that are a folder or file only the name is kept: who is sent the network learns no path.
+    """
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
     record = record | ({"looks": network.looks} if network.looks else {})
-    notes = {"settings": asdict(network.settings), "size": network.size, "record": record}
+    settings, data = asdict(network.settings), network.settings.data
+    notes = {"settings": settings | {"data": Path(data).name or data}, "size": network.size, "record": record}
     notes = {name: json.dumps(note) for name, note in notes.items()}
     notes["sha256"] = json.dumps(digest(notes, tensors))
     content = save_tensors(tensors, metadata={"coldavg": json.dumps(notes)})

@@ -22,7 +22,7 @@ def write_checkpoint(file: Path, notes: dict, parts: dict[str, dict[str, Tensor]
 def read_checkpoint(file: Path, settings: dict) -> tuple[dict, dict[str, dict[str, Tensor]]]:
     """The notes and the tensors of each part; ValueError if the file is cut short, none of ours, or of other settings.
 
-    `settings` are those that the notes must have under "settings".
+    `settings` are those that the notes must have under "settings"; what an older file does not name is not compared.
     """
     try:
         with safe_open(file, "pt") as held:
@@ -33,7 +33,7 @@ def read_checkpoint(file: Path, settings: dict) -> tuple[dict, dict[str, dict[st
                 parts.setdefault(part, {})[rest] = held.get_tensor(name)
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint {file} is cut short or foreign ({error}); delete it to start anew") from None
-    if other := list_changes(notes["settings"], settings):
+    if other := list_changes(settings | notes["settings"], settings):
         raise ValueError(f"checkpoint {file} is of other settings ({other}); "
                          "use those, choose another place, or delete it to start anew")
     return notes, parts
