@@ -73,7 +73,7 @@ def bootstrap_interval(scores: Tensor, draws: int = 2000, seed: int = 0) -> tupl
 
 
 DECIBELS = ("psnr", "average_psnr", "gain")
-SIMILARITIES = ("ssim", "average_ssim")
+SIMILARITIES = ("ssim", "average_ssim", "lpips")
 
 
 def summarise(scores: dict[str, Tensor]) -> dict[str, float | list[float]]:

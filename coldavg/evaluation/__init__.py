@@ -3,7 +3,7 @@
     averaging   how averages are made        measuring         the protocol, and one row of results
     attackers   who takes them apart         rows              stamps; rows in a file
     archive     the search without network   reidentification  with its recognisers: are people found?
-    membership  who is in a crowd?
+    membership  who is in a crowd?           perceptual        LPIPS, where its weights are
 """
 
 from .attackers import recover

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ..imagesets.opening import open_images
 from ..imagesets.tuples import draw_tuples
-from ..metrics import score, summarise
+from ..metrics import match, score_matched, summarise
 from ..mixing import brightest_first
 from ..publishing import release
+from ..support.pixels import round_to_8_bits
 from .archive import search
 from .attackers import NO_NETWORK, Attack, is_code, name_of, take_apart
 from .averaging import PAIRS, Averaging
+from .perceptual import lpips, why_no_lpips
 from .rows import stamp
 
 CANDIDATES = 5000  # training images among which "best-pair" searches
@@ -46,6 +48,8 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
              progress: bool = False) -> dict:
     """A row of results: mean PSNR (dB), SSIM and success rate (%), each with its 95 % interval, and the stamp.
 
+    LPIPS too, where `why_no_lpips` names no reason against it.
+
     `network` is a name or a file (see `load_network`), "none" (the average itself, K times), "closed-eyes" (one
     half-difference for all averages), "best-pair" (the best of all pairs of 5,000 seeded training images), or an
     attack of one's own: a function from what was published (N, C, H, W) to images (N, K, C, H, W), or the text
@@ -70,8 +74,11 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
     row = {"data": data, "k": k, "weights": weights and list(weights), "told": told and list(told),
            "published": averaging.published, "network": name_of(network), "sampler": sampler, "calls": calls,
            "tuples": count, "seconds": round(seconds, 5)}
-    scores = score(recovered, tuples, mixture)
+    matched = match(round_to_8_bits(recovered), tuples)
+    scores = score_matched(matched, tuples, mixture)
     row |= summarise({name: scores[name] for name in ("psnr", "ssim", "success")})
+    if not why_no_lpips(min(mixture.shape[2:])):
+        row |= summarise({"lpips": lpips(matched.flatten(0, 1), tuples.flatten(0, 1)).reshape(tuples.shape[:2])})
     return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
 
 
