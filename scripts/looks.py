@@ -1,4 +1,4 @@
-"""What looking again is worth, network by network, and what there is to mend: python scripts/looks.py
+"""What looking again is worth, network by network, and what there is to mend: python scripts/looks.py [NETWORK ...]
 
 Every joint network for two that looks again meets the first of its test pairs, look by look.  Of the first answer it
 is asked how much of its squared error would go if each block of the picture could be put into the better order: that
@@ -7,6 +7,7 @@ results/looks.json.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -26,8 +27,8 @@ PAIRS, LOOKS, BLOCK = 300, 6, {28: 4, 64: 8}  # the side of a block, by that of 
 
 def main() -> None:
     """Measure each network, and keep its row at once."""
-    for name, record in manifest().items():
-        settings = record["settings"]
+    for name in sys.argv[1:] or list(manifest()):
+        settings = manifest()[name]["settings"]
         if settings["target"] == "joint" and settings.get("looks") and settings["k"] == 2:
             data = name.partition("-")[0]
             row = {"network": name, "data": data, **measure(name, data), "stamp": stamp(name, data)}
