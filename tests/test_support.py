@@ -31,10 +31,11 @@ def test_a_table_of_pictures_holds_them_all():
     assert all(np.array_equal(a, picture(d)) for a, d in zip(shown, [*digits, *digits[:2]]))
 
 
-def test_the_names_of_dots_cover_no_dot_and_no_other_name():
+def test_the_names_of_dots_cover_no_dot_no_curve_and_no_other_name():
     """Forty dots, of which many stand close together; one has no name."""
     xs, ys = np.random.default_rng(0).normal(size=(2, 40)).round(1)
-    axis = lines({"dots": (xs, ys)}, "x", "y").axes[0]
+    axis = lines({"dots": (xs[:0], ys[:0]), "curve": ([-2, 2], [-1, 1])}, "x", "y").axes[0]
+    axis.plot(xs, ys, "o")
     label_dots(axis, [*(f"name {i}" for i in range(39)), ""], xs, ys)
     axis.figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
@@ -42,6 +43,8 @@ def test_the_names_of_dots_cover_no_dot_and_no_other_name():
     assert len(boxes) == 39
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
     assert not any(box.contains(*dot) for box in boxes for dot in dots)
+    along = axis.transData.transform(np.linspace([-2, -1], [2, 1], 500))
+    assert not any(box.shrunk(0.9, 0.9).count_contains(along) for box in boxes), "nor the curve"
     for box, dot in zip(boxes, dots):  # each stands beside its own
         assert np.hypot(*(dot - dot.clip(box.min, box.max))) < 150
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
@@ -64,20 +65,24 @@ def lines(curves: dict[str, tuple[Sequence[float], Sequence[float]]], x: str, y:
 
 
 def label_dots(axis: Axes, texts: Sequence[str], xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Write each text beside its dot (x, y), where it covers no dot and no other text; "" writes none.
+    """Write each text beside its dot (x, y), where it covers no dot, no curve and no other text; "" writes none.
 
     Lay the figure out first.  A text that has to stand apart is tied to its dot by a thin line.
     """
     axis.figure.draw_without_rendering()  # fixes the limits of the axes
     dots = axis.transData.transform(list(zip(xs, ys, strict=True)))
     taken = [Bbox.from_extents(*(dot - 5), *(dot + 5)) for dot in dots]
+    ways = [axis.transData.transform(line.get_xydata()) for line in axis.lines if line.get_linestyle() != "None"]
+    curves = [one + t * (other - one) for way in ways for one, other in zip(way, way[1:])
+              for t in np.linspace(0, 1, 99)]
     for text, x, y in zip(texts, xs, ys, strict=True):
         label = axis.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=8, annotation_clip=False)
         for far, (right, up) in product((5, 12, 20, 30, 45, 60), AROUND):
             label.set_position((right * far, up * far))
             label.set(ha=("center", "left", "right")[right], va=("center", "bottom", "top")[up])
             box = label.get_window_extent()
-            if axis.bbox.fully_containsx(box.x1) and not any(map(box.overlaps, taken)):
+            free = not any(map(box.overlaps, taken)) and not box.count_contains(curves or [(-1, -1)])
+            if free and axis.bbox.fully_containsx(box.x1):
                 break
         if text:
             taken.append(box)

@@ -36,4 +36,4 @@ class Cards:
             f'<span style="display: block; {LINES}">{escape(verdict)}</span></summary>'
             f'<p style="{LINES}; margin: 0.5em 0 0">{escape(evidence)}</p></details>'
             for judged, verdict, evidence in self.cards)
-        return f'<p style="{CAPTION}">{escape(self.caption)}</p><div style="{GRID}">{cards}</div>'
+        return f'<p style="{CAPTION}">{escape(self.caption)}</p><div class="coldavg-cards" style="{GRID}">{cards}</div>'
