@@ -8,7 +8,7 @@ from pathlib import Path
 from ..evaluation.attackers import NO_NETWORK, is_code
 from ..evaluation.averaging import Averaging
 from ..evaluation.measuring import evaluate
-from ..evaluation.perceptual import why_no_lpips
+from ..evaluation.perceptual import find_alexnet, why_no_lpips
 from ..evaluation.reidentification import reidentify
 from ..evaluation.rows import merge_rows, read_rows
 from ..imagesets.opening import open_images
@@ -55,8 +55,10 @@ def run(options: argparse.Namespace) -> None:
         strange = unfit(network, options.data, open_images(options.data, "test").shape[2:])
         if strange:
             print(f"caution: {strange}", file=sys.stderr)
-    if not options.reidentify and (why := why_no_lpips(min(open_images(options.data.split("+")[0], "test").shape[2:]))):
-        print(why, file=sys.stderr)
+    if find_alexnet().exists() and not options.reidentify:
+        why = why_no_lpips(min(open_images(options.data.split("+")[0], "test").shape[2:]))
+        if why:
+            print(why, file=sys.stderr)
     for name, steps in settings:
         if options.reidentify:
             rows = reidentify(options.network, options.data, name, steps, options.count, sys.stderr.isatty())

@@ -40,11 +40,11 @@ def lpips(images: Tensor, truth: Tensor) -> Tensor:
         nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(64, 192, 5, 1, 2), nn.ReLU(),
         nn.MaxPool2d(3, 2), nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU(), nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
         nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU())
-    weights = torch.load(find_alexnet(), map_location="cpu")
+    weights = torch.load(find_alexnet(), map_location="cpu", weights_only=True)
     layers.load_state_dict({name.removeprefix("features."): each for name, each in weights.items()
                             if name.startswith("features.") and int(name.split(".")[1]) < len(layers)})
     own = Path(find_spec("torchmetrics").origin).parent / "functional" / "image" / "lpips_models" / "alex.pth"
-    scales = torch.load(own, map_location="cpu")
+    scales = torch.load(own, map_location="cpu", weights_only=True)
     shift, scale = (torch.tensor(each).reshape(3, 1, 1) for each in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
     pair = [(each.float().expand(-1, 3, -1, -1) - shift) / scale for each in (images, truth)]
     distance, compared = torch.zeros(len(images)), 0
