@@ -53,6 +53,13 @@ def test_a_picture_is_known_by_its_first_bytes_too(tmp_path):
     assert len(open_images(tarred(tmp_path / "own.tar", files), "all")) == 12
 
 
+def test_raw_data_of_cameras_are_named_and_their_thumbnails_not_read(tmp_path):
+    """They begin as TIFF files do, and the first picture in them is a thumbnail."""
+    files = FILES | {"IMG_1.DNG": packed(noise(1), "TIFF"), "a/DSC_2.nef": packed(noise(2), "TIFF")}
+    assert fates(fill(tmp_path / "own", files)) == {"raw data of a camera (.dng)": {"IMG_1.DNG"},
+                                                    "raw data of a camera (.nef)": {"a/DSC_2.nef"}}
+
+
 def test_masks_are_no_pictures(tmp_path):
     beside = FILES | {f"{i:02d}_mask.png": packed(noise(99)) for i in range(10)}
     assert fates(fill(tmp_path / "own", beside)) == {"a mask of a picture": set(beside) - set(FILES)}

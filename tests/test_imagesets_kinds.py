@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import logging
 import re
 import struct
 import sys
@@ -87,6 +88,15 @@ def tiff(bands, dtype=np.uint8):
     packed_tags = b"".join(b"".join((tag.to_bytes(2, "little"), kind.to_bytes(2, "little"), count.to_bytes(4, "little"),
                                      value.to_bytes(4, "little"))) for tag, kind, count, value in tags)
     return b"II*\0\x08\0\0\0" + len(tags).to_bytes(2, "little") + packed_tags + bytes(4) + pixels.tobytes()
+
+
+def test_nothing_is_logged_while_a_file_is_read_and_all_is_afterwards(caplog):
+    with pytest.raises(NotRead, match="7 bands"):
+        list(read_pictures(tiff(7), "a.tif", Fit(16, 3)))
+    assert caplog.records == [], "Pillow has its own words for such a file"
+    for name in ("PIL", "pydicom", "nibabel"):
+        logging.getLogger(name).warning("of a program that uses these too")
+    assert len(caplog.records) == 3, "nothing is silenced for the whole process"
 
 
 def test_what_is_not_read_says_why(tmp_path):

@@ -28,6 +28,7 @@ SYSTEM = {  # folders that network disks, phones and computers make by themselve
     "__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found",
     "thumbnails", "thumbs"}
 SYSTEM_FILES = re.compile(r"synophoto_thumb|thumbs\.db$|ehthumbs|desktop\.ini$|.*\.thm$", re.I)
+RAW = (".dng .cr2 .cr3 .nef .nrw .arw .srf .orf .rw2 .pef .srw .raf .3fr .iiq .x3f").split()  # of cameras
 MASK = r"masks?|seg|segmentations?|labels?|annotations?|groundtruth|gt|matte|trimap"
 MASK_NAME, MASK_FOLDER = re.compile(rf"(.+)[_\-. ](?:{MASK})$", re.I), re.compile(rf"(?:.*[_\-. ])?(?:{MASK})$", re.I)
 
@@ -177,9 +178,11 @@ def reason_against(path: PurePosixPath, found: Found) -> str:
         return "hidden"
     if kind_by_name(path.name):
         return ""
+    ending = path.suffix.lower() if 1 < len(path.suffix) <= 8 and path.suffix.isascii() else "no ending"
+    if ending in RAW:  # its first bytes are those of a TIFF, whose first picture is a thumbnail
+        return f"raw data of a camera ({ending})"
     if found.size <= 2**28 and kind_by_content(first_bytes(found)):
         return ""
-    ending = path.suffix.lower() if 1 < len(path.suffix) <= 8 and path.suffix.isascii() else "no ending"
     return f"of no known kind ({ending})"
 
 

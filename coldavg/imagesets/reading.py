@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,24 @@ def read_pictures(content: bytes, name: str, fit: Fit) -> Iterator[Picture]:
     if not content:
         raise NotRead("empty")
     kind = kind_by_content(content[:HEAD]) or kind_by_name(name)
-    if kind == "NumPy" or content[:2] == b"PK":
-        yield from read_arrays(content, fit)
-    elif kind in ("DICOM", "NIfTI"):
-        yield from (scans.read_dicom if kind == "DICOM" else scans.read_nifti)(content, fit)
-    else:
-        yield decode(content, fit)
+    with unlogged():
+        if kind == "NumPy" or content[:2] == b"PK":
+            yield from read_arrays(content, fit)
+        elif kind in ("DICOM", "NIfTI"):
+            yield from (scans.read_dicom if kind == "DICOM" else scans.read_nifti)(content, fit)
+        else:
+            yield decode(content, fit)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Nothing is logged while a file is read: what libraries remark may hold what it says of a patient."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def decode(content: bytes, fit: Fit) -> Picture:
@@ -41,7 +53,6 @@ def decode(content: bytes, fit: Fit) -> Picture:
     Grey of more than 8 bits stays as it is, what is transparent shows white, palettes and CMYK become RGB; of many
     frames it is the first.  With one channel: luminance (ITU-R 601-2).  Raises NotRead or whatever Pillow does.
     """
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     tiff = kind_by_content(content[:HEAD]) == "TIFF"  # a library in C reads it, and says on its own what is wrong
     with warnings.catch_warnings(), scans.quiet() if tiff else nullcontext():
         warnings.simplefilter("ignore")

@@ -5,7 +5,6 @@ A patient's name or number is never printed or kept: it only tells which picture
 
 import gzip
 import io
-import logging
 import math
 import os
 import sys
@@ -35,7 +34,6 @@ def read_dicom(content: bytes, fit: Fit) -> Iterator[Picture]:
         import pydicom
     except ImportError:
         raise NotRead(MISSING.format("DICOM"), broken=False) from None
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its remarks may hold what the file says of a patient
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         held = pydicom.dcmread(io.BytesIO(content), force=True)
@@ -116,7 +114,6 @@ def read_nifti(content: bytes, fit: Fit) -> Iterator[Picture]:
         import nibabel
     except ImportError:
         raise NotRead(MISSING.format("NIfTI"), broken=False) from None
-    logging.getLogger("nibabel").setLevel(logging.CRITICAL)
     whose = sha256(content).hexdigest()
     if content[:2] == b"\x1f\x8b":
         content = gunzip(content)
