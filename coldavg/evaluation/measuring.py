@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..imagesets.opening import open_images
 from ..imagesets.tuples import draw_tuples
-from ..metrics import match, score_matched, summarise
+from ..metrics import match, score, summarise
 from ..mixing import brightest_first
 from ..publishing import release
 from ..support.pixels import round_to_8_bits
@@ -74,10 +74,10 @@ def evaluate(network: str | Attack = "none", data: str = "digits", averaging: Av
     row = {"data": data, "k": k, "weights": weights and list(weights), "told": told and list(told),
            "published": averaging.published, "network": name_of(network), "sampler": sampler, "calls": calls,
            "tuples": count, "seconds": round(seconds, 5)}
-    matched = match(round_to_8_bits(recovered), tuples)
-    scores = score_matched(matched, tuples, mixture)
+    scores = score(recovered, tuples, mixture)
     row |= summarise({name: scores[name] for name in ("psnr", "ssim", "success")})
     if not why_no_lpips(min(mixture.shape[2:])):
+        matched = match(round_to_8_bits(recovered), tuples)
         row |= summarise({"lpips": lpips(matched.flatten(0, 1), tuples.flatten(0, 1)).reshape(tuples.shape[:2])})
     return row | {"command": command(row, network, steps), "stamp": stamp(network, data)}
 
