@@ -22,28 +22,27 @@ from coldavg.publishing import release
 from coldavg.support.files import fingerprint, write_atomically
 
 FITTED = 300  # averages to learn what is right
-# by side: averages to set the threshold, as many to count those doubted; and of each wrong kind.  Large ones take long.
-COUNTS = {28: (1000, 100), 64: (300, 50)}
+COUNT, WRONG = 1000, 100  # averages to set the threshold, as many to count those doubted; and of each wrong kind
 OTHERS = {"digits": "xrays", "xrays": "digits", "flowers": "faces", "faces": "flowers", "portraits": "flowers"}
 TOLD = 80.0  # % of a wrong kind that must be doubted, or it counts as one that can't be told
 
 
-def averages_of(images: ImageSet, k: int, seed: int, count: int, form: str = "png", weights=None) -> Tensor:
+def averages_of(images: ImageSet, k: int, seed: int, count: int = WRONG, form: str = "png", weights=None) -> Tensor:
     """So many averages of k different images of a set."""
     return release(images[draw_tuples(len(images), k, count, seed, images.identities)], form, weights)
 
 
-def wrong_averages(images: ImageSet, other: ImageSet, k: int, count: int) -> dict[str, Tensor]:
+def wrong_averages(images: ImageSet, other: ImageSet, k: int) -> dict[str, Tensor]:
     """By name, so many each of what is none of the averages that a network for k images of these knows."""
-    single = images[draw_tuples(len(images), 2, count, 5, images.identities)[:, 0]]
+    single = images[draw_tuples(len(images), 2, WRONG, 5, images.identities)[:, 0]]
     rng = torch.Generator().manual_seed(0)
-    foreign = interpolate(averages_of(other, k, 6, count, "float"), images.shape[2:], mode="area")
+    foreign = interpolate(averages_of(other, k, 6, form="float"), images.shape[2:], mode="area")
     foreign = foreign.mean(1, keepdim=True) if images.shape[1] == 1 else foreign.expand(-1, 3, -1, -1)
     most = [0.75] + [0.25 / (k - 1)] * (k - 1)
     return {"a single picture": single, "noise": torch.rand(single.shape, generator=rng) * 2 - 1,
-            f"averages of {other.name}": foreign, f"averages of {k + 1}": averages_of(images, k + 1, 7, count),
-            "averages in linear light": averages_of(images, k, 8, count, form="linear"),
-            "averages of unequal weights (0.75)": averages_of(images, k, 9, count, weights=most)}
+            f"averages of {other.name}": foreign, f"averages of {k + 1}": averages_of(images, k + 1, 7),
+            "averages in linear light": averages_of(images, k, 8, form="linear"),
+            "averages of unequal weights (0.75)": averages_of(images, k, 9, weights=most)}
 
 
 def measure(name: str) -> dict:
@@ -52,20 +51,19 @@ def measure(name: str) -> dict:
     data = next(each for each in OTHERS if settings["data"].startswith(each))  # digits-full are digits
     k = settings["k"] if settings["target"] == "joint" else 2
     images, other = open_images(data, "test"), open_images(OTHERS[data], "test")
-    count, wrong_ones = COUNTS[images.shape[-1]]
     fitted, set_by, asked = (measure_figures(averages_of(images, k, seed, several), network, k)
-                             for seed, several in enumerate((FITTED, count, count), 1))
+                             for seed, several in enumerate((FITTED, COUNT, COUNT), 1))
     right = fit_right(fitted)
     threshold = settle_threshold(distance_from(set_by, right))
     doubted = distance_from(asked, right) > threshold
-    interval = binomtest(int(doubted.sum()), count).proportion_ci()
+    interval = binomtest(int(doubted.sum()), COUNT).proportion_ci()
     wrong = {kind: share(distance_from(measure_figures(shown, network, k), right) > threshold)
-             for kind, shown in wrong_averages(images, other, k, wrong_ones).items()}
+             for kind, shown in wrong_averages(images, other, k).items()}
     return {"network": name, "k": k, **right, "threshold": round(threshold, 4),
             "right_doubted": share(doubted), "right_doubted_interval": [round(100 * end, 1) for end in interval],
             "wrong_doubted": wrong,
             "not_told": [f"{kind} ({rate:.0f} % doubted)" for kind, rate in wrong.items() if rate < TOLD],
-            "averages": count, "of_each_wrong_kind": wrong_ones, "stamp": stamp(name, data)}
+            "averages": COUNT, "of_each_wrong_kind": WRONG, "stamp": stamp(name, data)}
 
 
 def share(of: Tensor) -> float:
