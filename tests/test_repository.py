@@ -205,6 +205,61 @@ def test_a_chapter_is_committed_whole(path):
     assert "widgets" not in book.metadata and not re.search(r"/(home|root|work|tmp)/", json.dumps(book)), "no own paths"
 
 
+STUBS = 'Each stub below prints "Not yet" until you replace its body; then run the cell again.'
+OPENS = "## Check yourself\n\nOpen an answer to see whether it is right, and why.\n"
+
+
+def off_template(text: str) -> list[str]:
+    """What in the text of a chapter is laid out unlike all other chapters: its beginning, questions and exercises."""
+    found, counted = [], lambda numbers: [*map(int, numbers)] == [*range(1, len(numbers) + 1)]
+    head = re.match(r"# .+?```{admonition} In this chapter\n\*\*You will be able to\*\*\n\n- .+?\n\n\*\*Time:\*\* "
+                    r".+?\n\n\*\*You need\*\*\n\n\| what \| why \|\n\|---\|---\|\n((?:\| .+ \|\n)+)```", text, re.S)
+    needed = re.findall(r"^\| (?:\[Chapter (\d+)\])?", head[1], re.M) if head else ["?"]
+    chapters = [int(number) for number in needed if number.isdigit()]
+    if not head or chapters != sorted(chapters) or "" in needed[: len(chapters)]:
+        found.append("You need: a table of chapters in their order, then of all else")
+    asked = text.split("```{admonition} Predict first\n")[1:]
+    if len(asked) != text.count("::::{dropdown} "):
+        found.append("Predict first: as many as there are answers")
+    for question in asked:
+        options = re.findall(r"^(\d)\. ", question.split("\n```")[0], re.M)
+        answer = re.search(r"^::::{dropdown} (.*)\n\*\*(\d)", question, re.M)
+        if not question.startswith(":class: tip\n") or not options or not counted(options):
+            found.append("Predict first: a tip with numbered options")
+        if not answer or answer[1] != "Answer" or answer[2] not in options:
+            found.append("Predict first: followed by a dropdown Answer that begins with the right number in bold")
+    questions = re.findall(r"{admonition} Question (\d)\n:class: tip\n", text)
+    if OPENS not in text or not questions or not counted(questions) or "{admonition} Check yourself" in text:
+        found.append("Check yourself: a heading, and questions that are counted")
+    exercises = re.findall(r"^#+ Exercise (.*)", text, re.M)
+    numbers = [one[1] for one in (re.fullmatch(r"(\d) ★{1,3}: .+", each) for each in exercises) if one]
+    if f"## Exercises\n\n{STUBS}" not in text or len(numbers) < len(exercises) or not counted(numbers):
+        found.append("Exercises: counted, with stars and a name, below what is said of stubs")
+    return found
+
+
+def text_of(path: Path) -> str:
+    """The text cells of a chapter."""
+    return "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_all_chapters_are_laid_out_alike(path):
+    assert off_template(text_of(path)) == []
+
+
+@pytest.mark.parametrize("good, bad", [
+    ("**You need**", "**You need:**"), ("**Time:**", "Time:"), ("{admonition} Predict first", "{tip} Predict first"),
+    ("1. ", "a. "), ("{dropdown} Answer\n", "{dropdown} The answer\n"), ("Answer\n**", "Answer\n"),
+    ("{admonition} Question 1", "{admonition} Check yourself"), ("## Check yourself", "## Questions"),
+    ("### Exercise 1 ★: ", "### Exercise 1: "), ("### Exercise 2 ", "### Exercise 3 "), (STUBS, ""),
+])
+def test_a_planted_layout_is_found(good, bad):
+    text = text_of(CHAPTERS[1])
+    assert good in text and off_template(text) == []
+    assert len(off_template(text.replace(good, bad))) >= 1
+
+
 def spoiled(cells) -> list[str]:
     """Code cells right after a question whose output, or an assertion, a reader sees without opening anything."""
     found, asked = [], False
