@@ -155,7 +155,8 @@ def try_kills(folder: Path, share: float) -> Iterator[dict]:
     """
     own = fill(folder / "own", {f"{i:03d}.png": packed(noise(i, (16, 16))) for i in range(160)})
     audit = ["audit", str(own), "--size", "16", "--steps", "60", "--count", "20", "--out"]
-    train = ["train", "--target", "joint", "--widths", "8,16", "--batch", "8", "--mixtures", "4000", "--out"]
+    train = ["train", "--data", str(own), "--size", "16", "--target", "joint", "--widths", "8,16", "--batch", "8",
+             "--mixtures", "4000", "--out"]
     for what, words, name in (("audit", audit, "report.json"), ("training", train, "n.safetensors")):
         whole = folder / f"{what}-whole"
         seconds = finish([*words, str(whole if what == "audit" else whole / name)], whole)[0]
