@@ -21,7 +21,7 @@ from coldavg.networks import load_network, manifest, network_file
 from coldavg.publishing import release
 from coldavg.support.files import fingerprint, write_atomically
 
-FITTED = 300  # averages to learn what is right
+FITTED = 500  # averages to learn what is right
 COUNT, WRONG = 1000, 100  # averages to set the threshold, as many to count those doubted; and of each wrong kind
 OTHERS = {"digits": "xrays", "xrays": "digits", "flowers": "faces", "faces": "flowers", "portraits": "flowers"}
 TOLD = 80.0  # % of a wrong kind that must be doubted, or it counts as one that can't be told

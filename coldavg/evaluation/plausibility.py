@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from scipy.stats import binom
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ..mixing import check_weights, mix
 from ..networks import FOLDER
@@ -23,17 +24,18 @@ LEAST = 1e-7  # below which a squared error is none
 
 
 def measure_figures(mixture: Tensor, network: Network, k: int | None = None) -> Tensor:
-    """Figures of averages (N, C, H, W) and of what a network answers to them: (N, 9), float64.
+    """Figures of averages (N, C, H, W) and of what a network answers to them: (N, 17), float64.
 
-    Brightness, contrast and roughness of the average; how far the answers are apart, leave [-1, 1], are rough, share
-    edges; how far the network's own words miss the average; and how well it takes its answers apart once more, when
-    the last of them was turned upside down.
+    Brightness of the average in each of nine parts, its contrast and roughness; how far the answers are apart, leave
+    [-1, 1], are rough, share edges; how far the network's own words miss the average; and how well it takes its answers
+    apart once more, when the last of them was turned upside down.
     """
     k = k or (network.k if network.target == "joint" else 2)
     images = glance(mixture, network, k)
     turned = torch.cat([images[:, :-1], images[:, -1:].flip(-2)], 1).clamp(-1, 1)
     again = glance(mix(turned), network, k)
-    parts = [mixture.flatten(1).mean(1), log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
+    parts = [*adaptive_avg_pool2d(mixture.mean(1, keepdim=True), 3).flatten(1).T,
+             log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
              log_of(images.var(1).flatten(1).mean(1)), log_of((images.abs() - 1).relu().square().flatten(1).mean(1)),
              log_of(roughness(images.flatten(1, 2))), shared_edges(images), log_of(missed(mixture, images, network)),
              log_of(torch.minimum(*((again.flip(1) if flipped else again).sub(turned).square().flatten(1).mean(1)
