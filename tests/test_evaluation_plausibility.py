@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from scipy.stats import chi2
 
 from coldavg import load, load_network
 from coldavg.evaluation import plausibility
@@ -20,11 +21,14 @@ from coldavg.support.files import fingerprint
 
 
 def test_distance_is_that_of_standard_normal_figures():
-    figures = torch.randn(4000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5 + 2
-    right = fit_right(figures)
-    assert distance_from(figures, right).square().mean().item() == pytest.approx(3, abs=0.05), "as many as figures"
-    apart = distance_from(torch.tensor([[2.0, 2.0, 12.0]], dtype=torch.float64), right)
-    assert apart.item() == pytest.approx(2, abs=0.1)
+    """In reaches of 9 and of 17 figures, of whose distances the distribution is known: chi."""
+    figures = torch.randn(4000, 18, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5 + 2
+    right, (few, all_but_one) = fit_right(figures), chi2.ppf(0.98, [9, 17]) ** 0.5
+    assert [group["reach"] for group in right["groups"]] == pytest.approx([few, all_but_one], rel=0.02)
+    apart = torch.full((2, 18), 2, dtype=torch.float64)
+    apart[0, 0], apart[1, 17] = 52, 52  # ten standard deviations: in the first group alone, and in the second
+    assert distance_from(apart, right).tolist() == pytest.approx([10 / few, 10 / all_but_one], rel=0.05)
+    assert 0.02 < (distance_from(figures, right) > 1).double().mean() < 0.04, "2 % of each group"
 
 
 @pytest.mark.parametrize("count", [228, 300, 1000])

@@ -20,26 +20,27 @@ from .attackers import recover
 
 FILE = FOLDER / "plausibility.json"
 DOUBTED, SURE = 0.02, 0.99  # of right averages that may be doubted, and how sure the threshold must make that
+FEW = 9  # of the figures, which are also looked at by themselves: with fewer the odd one stands out
 LEAST = 1e-7  # below which a squared error is none
 
 
 def measure_figures(mixture: Tensor, network: Network, k: int | None = None) -> Tensor:
-    """Figures of averages (N, C, H, W) and of what a network answers to them: (N, 17), float64.
+    """Figures of averages (N, C, H, W) and of what a network answers to them: (N, 18), float64.
 
-    Brightness of the average in each of nine parts, its contrast and roughness; how far the answers are apart, leave
-    [-1, 1], are rough, share edges; how far the network's own words miss the average; and how well it takes its answers
-    apart once more, when the last of them was turned upside down.
+    Brightness, contrast and roughness of the average; how far the answers are apart, leave [-1, 1], are rough, share
+    edges; how far the network's own words miss the average; and how well it takes its answers apart once more, when the
+    last of them was turned upside down.  After these FEW: the brightness of nine parts of the average.
     """
     k = k or (network.k if network.target == "joint" else 2)
     images = glance(mixture, network, k)
     turned = torch.cat([images[:, :-1], images[:, -1:].flip(-2)], 1).clamp(-1, 1)
     again = glance(mix(turned), network, k)
-    parts = [*adaptive_avg_pool2d(mixture.mean(1, keepdim=True), 3).flatten(1).T,
-             log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
+    parts = [mixture.flatten(1).mean(1), log_of(mixture.flatten(1).var(1)), log_of(roughness(mixture)),
              log_of(images.var(1).flatten(1).mean(1)), log_of((images.abs() - 1).relu().square().flatten(1).mean(1)),
              log_of(roughness(images.flatten(1, 2))), shared_edges(images), log_of(missed(mixture, images, network)),
              log_of(torch.minimum(*((again.flip(1) if flipped else again).sub(turned).square().flatten(1).mean(1)
-                                    for flipped in (False, True))))]
+                                    for flipped in (False, True)))),
+             *adaptive_avg_pool2d(mixture.mean(1, keepdim=True), 3).flatten(1).T]
     return torch.stack([part.double() for part in parts], 1)
 
 
@@ -75,17 +76,32 @@ def missed(mixture: Tensor, images: Tensor, network: Network) -> Tensor:
     return (torch.einsum("bkchw,k->bchw", own, weights.to(own)) - mixture).square().flatten(1).mean(1)
 
 
+def grouped(figures: Tensor) -> tuple[Tensor, Tensor]:
+    """The groups of figures (N, 18) that are looked at together; the brightness of nine parts holds that of all."""
+    return figures[:, :FEW], figures[:, 1:]
+
+
 def fit_right(figures: Tensor) -> dict:
-    """Where the figures (N, D) of right averages lie: their centre, and how to whiten what is apart from it."""
-    centre = figures.mean(0)
-    spread = torch.cov(figures.T) + 1e-6 * torch.eye(figures.shape[1], dtype=figures.dtype)
-    return {"centre": centre.tolist(), "whiten": torch.linalg.cholesky(torch.linalg.inv(spread)).T.tolist()}
+    """Where figures (N, 18) of right averages lie, by groups: centre, how to whiten what is apart from it, its reach.
+
+    The reach is as far as all but DOUBTED of them lie, in standard deviations (Mahalanobis).
+    """
+    groups = []
+    for group in grouped(figures):
+        spread = torch.cov(group.T) + 1e-6 * torch.eye(group.shape[1], dtype=group.dtype)
+        whiten = torch.linalg.cholesky(torch.linalg.inv(spread)).T
+        reach = ((group - group.mean(0)) @ whiten.T).norm(dim=1).quantile(1 - DOUBTED).item()
+        groups.append({"centre": group.mean(0).tolist(), "whiten": whiten.tolist(), "reach": reach})
+    return {"groups": groups}
 
 
 def distance_from(figures: Tensor, right: dict) -> Tensor:
-    """How far figures (N, D) lie from those of right averages, (N,), in standard deviations (Mahalanobis)."""
-    whiten = torch.tensor(right["whiten"], dtype=figures.dtype)
-    return ((figures - torch.tensor(right["centre"], dtype=figures.dtype)) @ whiten.T).norm(dim=1)
+    """How far figures (N, D) lie from those of right averages, (N,), in reaches, by the group that is further off."""
+    apart = []
+    for group, held in zip(grouped(figures), right["groups"], strict=True):
+        centre, whiten = (torch.tensor(held[name], dtype=figures.dtype) for name in ("centre", "whiten"))
+        apart.append(((group - centre) @ whiten.T).norm(dim=1) / held["reach"])
+    return torch.stack(apart).amax(0)
 
 
 def settle_threshold(distances: Tensor) -> float:
