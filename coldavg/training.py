@@ -214,8 +214,7 @@ class Run:
 
     def score_held_out(self, entry: dict) -> None:
         """Recover the held-out tuples with the averaged network, and enter the PSNR."""
-        state, k = self.state, self.settings.k
-        _, checked = held_out(len(self.images))
+        state, k, (_, checked) = self.state, self.settings.k, held_out(len(self.images))
         if len(checked) >= k:
             rows = torch.from_numpy(checked[: len(checked) // k * k].reshape(k, -1).T)
             if self.settings.looks and state.done >= 1:  # how often to look is chosen now: by as many as can tell
@@ -255,8 +254,7 @@ class Run:
         """The settings, and what is known of the training images, as JSON gives them back."""
         images, read = self.images, getattr(self.images, "inspection", None)
         facts = {"training_images": len(images), "size": list(images.shape[-2:])}
-        if read:
-            facts |= {"fit": read.fit, "identity": read.identities_how, "data_sha256": images.sha256}
+        facts |= {"fit": read.fit, "identity": read.identities_how, "data_sha256": images.sha256} if read else {}
         return json.loads(json.dumps(asdict(self.settings) | facts))
 
     def read_checkpoint(self) -> dict:

@@ -192,7 +192,8 @@ def test_epsilon_is_that_of_the_gaussian_mechanism(deviation, k, values, delta):
         assert 2 * norm.cdf(ratio / 2) - 1 <= delta * (1 + 1e-9)
     elif found < 200:  # beyond, e^epsilon leaves what floats can hold
         start = found / ratio + ratio / 2  # where the two densities, ratio apart, differ by the factor e^epsilon
-        excess = quad(lambda x: norm.pdf(x, ratio) - math.exp(found + norm.logpdf(x)), start, start + 40)[0]
+        excess = quad(lambda x: norm.pdf(x, ratio) - math.exp(found + norm.logpdf(x)), start, start + 40,
+                      epsabs=0, epsrel=1e-8)[0]
         assert excess == pytest.approx(delta, rel=1e-4)
     assert epsilon(2 * deviation, k, values, delta) <= found <= epsilon(deviation / 2, k, values, delta)
 
