@@ -181,11 +181,11 @@ class Reliability(Directive):
         rows = [[row["what"], row["tried"], row["failed"], *(row.get(name, "–") for name in FIGURES),
                  *(row["stamp"][name] for name in ("commit", "device", "date"))]
                 for row in stored(self.state.document.settings.env.app, "what", "tried", "failed")]
-        head = ["what", "tried", "went wrong", "seconds", "again", "memory, MB", "commit", "device", "date"]
+        head = ["what", "tried", "went wrong", "went on", "seconds", "again", "memory, MB", "commit", "device", "date"]
         return [table(head, rows, "What was tried, and how often it went wrong.")]
 
 
-FIGURES = ("seconds", "seconds_again", "memory_mb")  # of a row of reliability, where it has them
+FIGURES = ("gone_on", "seconds", "seconds_again", "memory_mb")  # of a row of reliability, where it has them
 
 
 class Plausibility(Directive):
