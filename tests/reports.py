@@ -41,8 +41,9 @@ ROW = merged(*(score(name, PERCENT) for name in ("success", "found", "psnr", "av
 def found_by_chance(draw):
     """What an audit may have found, before it is judged."""
     files = st.dictionaries(NAME, NAME, max_size=5)
-    return {"plan": asdict(Plan("x")), "command": draw(NAME), "stamp": {"date": "x"},
-            "results": draw(st.lists(ROW, min_size=1, max_size=3)),
+    crowd = {"k": 30, "expected": draw(PERCENT)} | draw(score("named", PERCENT))
+    return {"plan": asdict(Plan("x")), "crowds": draw(st.sampled_from([[], [crowd]])),
+            "command": draw(NAME), "stamp": {"date": "x"}, "results": draw(st.lists(ROW, min_size=1, max_size=3)),
             "images": {"source": draw(NAME), "audited": 3, "identities": 3, "sizes": [[1, 2], [3, 4]], "used": [8, 8],
                        "reduced": draw(st.booleans()), "read": draw(files) | {"warning 1": draw(NAME)}},
             "attacker": {"kind": draw(NAME), "knew": draw(st.lists(NAME, max_size=3)), "caution": draw(NAME)}}

@@ -15,10 +15,10 @@ from coldavg import load, load_network, psnr, score
 from coldavg.audit import Plan, best_guess, epsilon, run_audit
 from coldavg.audit.attacker import Attacker, attack_with
 from coldavg.audit.embedding import fit_autoencoder
-from coldavg.audit.measure import ask_membership, measure_attack, measure_search
+from coldavg.audit.measure import ask_crowds, ask_membership, measure_attack, measure_search
 from coldavg.audit.people import choose_recogniser, find_people
 from coldavg.audit.privacy import separation
-from coldavg.audit.report import page
+from coldavg.audit.report import crowds, page
 from coldavg.audit.verdict import headline, judge
 from coldavg.evaluation import Averaging, recover
 from coldavg.evaluation.recognisers import learn_discriminants, reduce_pixels
@@ -140,6 +140,18 @@ def test_members_are_named_where_others_are_and_noise_is_not():
     others = ask_membership(noise(100, 8, seed=9), images[:200], indices, images[200:])
     assert others["named"] < 5, "an average of none of them names one in a hundred"
     assert ask_membership(shown[:2], images[:8], indices[:2] % 8, images[200:]) == {}, "too few to set a threshold"
+
+
+def test_members_of_larger_crowds_are_named_as_the_gaussian_world_says_and_the_report_shows_it():
+    images = in_memory(np.arange(2400))  # of 16 x 16 independent values
+    rows = ask_crowds(images.only(np.arange(400)), images.only(np.arange(400, 2400)))
+    assert [row["k"] for row in rows] == [30, 100], "half of 400 images must stand outside"
+    few, many = rows
+    assert few["named"] > 30 > many["named"] > 1, "256 values among 30, and among 100"
+    for row in rows:  # less, as the attacker knows the covariance of 256 values from 2,000 images alone
+        assert row["expected"] / 2 < row["named"] < row["expected"] + 5
+    assert all(text in crowds(rows) for text in ("<td>30</td>", "<td>100</td>", f"{many['expected']:.1f}"))
+    assert ask_crowds(images.only(np.arange(59)), images) == [] and crowds([]) == ""
 
 
 def test_the_headline_names_members_where_that_was_asked():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..evaluation.archive import search, which_found
 from ..evaluation.averaging import Averaging
-from ..evaluation.membership import MembershipTest
+from ..evaluation.membership import MembershipTest, measure_membership
 from ..imagesets.opening import ImageSet
 from ..metrics import match, score, score_matched, ssim, summarise
 from ..support.pixels import round_to_8_bits
@@ -17,6 +17,7 @@ from ..support.pixels import round_to_8_bits
 CANDIDATES = 2_000  # images that the search chooses from, the averaged ones among them; fewer if they are large
 VALUES = 50_000_000  # that they may hold together
 ACCUSED = 0.01  # of the images that are not in an average may be named wrongly
+CROWDS = (30, 100, 300, 1000)  # images in the larger averages whose members are asked for
 MEAN_OF = 400  # images that the mean image is taken over
 
 
@@ -122,3 +123,14 @@ def ask_membership(published: Tensor, candidates: Tensor, indices: Tensor, refer
     if len(others) < 10 / ACCUSED:
         return {}
     return summarise({"named": ratios.gather(1, indices) > others.sort().values[int((1 - ACCUSED) * len(others))]})
+
+
+def ask_crowds(audited: ImageSet, learnt: ImageSet) -> list[dict]:
+    """How often members would be named if more images were averaged: a row of `measure_membership` for each crowd.
+
+    Of plain averages as large as the `audited` images allow, half of them being in none; no network is asked.
+    """
+    most = VALUES // audited[:1].numel()
+    images, reference = (every[torch.linspace(0, len(every) - 1, min(len(every), count)).long()]
+                         for every, count in ((audited, min(most, 2 * max(CROWDS))), (learnt, most)))
+    return [measure_membership(images, reference, k) for k in CROWDS if 2 * k <= len(images)]

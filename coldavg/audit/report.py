@@ -47,7 +47,7 @@ def page(found: dict, cases: list[dict]) -> str:
         "<h2>What came back</h2>", pictures(cases[0]),
         "<h2>In numbers</h2>", numbers(rows), curve(rows),
         "<h2>Are identities found?</h2>", people(rows),
-        "<h2>Without any network</h2>", without_network(rows),
+        "<h2>Without any network</h2>", without_network(rows), crowds(found["crowds"]),
         "<h2>What the attacker was, and had to know</h2>", attacked_by(attacker),
         "<h2>What was audited</h2>", audited(plan, images),
         "<h2>What this audit can't say</h2>", limits(images, rows),
@@ -150,6 +150,16 @@ def members(rows: list[dict]) -> str:
     return named and (
         "<p>Somebody who holds one image alone, and knows what such images are like, asks whether it is in an average. "
         f"Named were, of the images in {escape(named)}, where 1 % of all other images are named wrongly.</p>")
+
+
+def crowds(rows: list[dict]) -> str:
+    """The same question about averages of many more images."""
+    body = [[str(row["k"]), with_interval(row, "named"), f"{row['expected']:.1f}"] for row in rows]
+    return "" if not rows else (
+        "<p>And if many more were averaged? Who holds one image names, of the members of plain averages of your images:"
+        f"</p>{table(['K', '% of members named', 'expected of Gaussian images'], body)}"
+        '<p class="small">1 % of all others are named wrongly, so 1 is chance. It falls with K, not to nothing at '
+        "once: many values are many pieces of evidence. No network takes such averages apart.</p>")
 
 
 def attacked_by(attacker: dict) -> str:

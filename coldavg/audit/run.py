@@ -20,7 +20,7 @@ from ..networks import load_network, manifest, unfit
 from ..support.files import write_atomically
 from .attacker import Attacker, attack_with, find_attackers, note
 from .existing import Pairs, open_pairs
-from .measure import attack_averages, score_attack
+from .measure import ask_crowds, attack_averages, score_attack
 from .people import choose_recogniser, find_people, find_people_in
 from .plan import Plan
 from .report import page
@@ -62,7 +62,8 @@ def run_audit(plan: Plan, out: Path, stops: list | None = None) -> dict | None:
         "verdict": {"level": worst["level"], "sentence": worst["sentence"], "headline": headline(results)},
         "plan": asdict(plan),
         "images": describe_images(audited, plan), "attacker": describe_attacker(plan, audited, learnt, attackers[0]),
-        "results": results, "command": plan.command(),
+        "results": results, "crowds": [] if learnt is None or plan.weights else ask_crowds(audited, learnt),
+        "command": plan.command(),
         "stamp": stamp_of(plan.seed) | {"python": platform.python_version(), "torch": torch.__version__},
     }
     write_report(found, cases, out)
