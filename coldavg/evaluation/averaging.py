@@ -31,8 +31,8 @@ class Averaging:
 
     def __post_init__(self):
         if type(self.k) is not int or not 2 <= self.k <= 16:
-            raise ValueError(f"k must be a whole number from 2 to 16, got {self.k}; of larger averages a report says who "
-                             "is in them, by itself")
+            raise ValueError(f"k must be a whole number from 2 to 16, got {self.k}; who is in larger "
+                             "averages a report says by itself")
         if self.groups not in GROUPS:
             raise ValueError(f"groups must be one of {', '.join(GROUPS)}, got {self.groups!r}")
         object.__setattr__(self, "weights", self.weights and tuple(self.weights))
