@@ -46,6 +46,7 @@ def linked(average, recovered, chance=1.0):
     (row(blind=2.6), "unclear", "measures of what came back disagree.* 0.4 dB .-0.1 to 0.9"),
     (row(success=(52, 49, 55)), "unclear", "disagree"),
     (row(success=(52, 49, 55), gain=(0.1, 0.0, 0.2)), "none", "got nothing back"),
+    (row(success=(52, 49, 55), gain=(-0.02, -0.04, 0.01)), "none", r"gains 0.0 dB .0.0 to 0.0; "),
     (row(same=(0.97, 0.2)), "same", "hide nothing.*0.97, where images that are not in them have 0.20"),
     (row(same=(0.97, 0.96)), "high", "gets images back"),
     (row(same=(0.999, 0.96)), "same", "hide nothing"),

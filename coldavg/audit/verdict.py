@@ -41,8 +41,8 @@ def judge(row: dict, steps: int | None = None) -> tuple[str, str]:
     effort = f", {steps} steps of training" if steps else ""
     sentence = (f"{opening}. From averages of {row['k']}, {row['success']:.0f} % of the recovered images (95 % "
                 f"interval {least:.0f} to {most:.0f}) are more like the truth than the average is; over the average, "
-                f"or an answer without looking if that is better, the attack gains {gained:.1f} dB ({low:.1f} to "
-                f"{high:.1f}; {row['averages']} averages{effort}).")
+                f"or an answer without looking if that is better, the attack gains {gained:z.1f} dB ({low:z.1f} to "
+                f"{high:z.1f}; {row['averages']} averages{effort}).")
     if linked:
         where = "the averages themselves" if seen == "average" else "the recovered images"
         low, high = people[f"{seen}_interval"]
