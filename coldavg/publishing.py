@@ -193,15 +193,19 @@ def keeps_average(form: str) -> bool:
 
 
 def generators(seeds: Sequence[int] | None, count: int) -> list[np.random.Generator]:
-    """The random numbers of each of `count` averages: they depend on its own seed alone (None: 0, 1, 2, ...)."""
+    """The random numbers of each of `count` averages: they depend on its own seed alone (None: 0, 1, 2, ...).
+
+    They are for measuring, not for hiding: whoever knows or guesses the seed subtracts the noise.
+    """
     return [np.random.Generator(np.random.Philox(key=int(seed))) for seed in (range(count) if seeds is None else seeds)]
 
 
 def publish(mixture: Tensor, form: str = "png", seeds: Sequence[int] | None = None) -> Tensor:
     """Mixtures (..., C, H, W) in [-1, 1] as they read once published in a `form`: "png" (8 bits), "jpeg-75", ...
 
-    "float" leaves them as they are.  `seeds`: see `generators`.  Raises ValueError for a form that is none, or
-    asks for what must be done before the averaging (see `release`).
+    "float" leaves them as they are.  `seeds`: see `generators`; their noise is no secret, so it protects nothing that
+    is really published.  Raises ValueError for a form that is none, or asks for what must be done before the averaging
+    (see `release`).
     """
     asked = parse_form(form)
     if any(each.before for each, _ in asked):

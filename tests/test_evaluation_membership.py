@@ -20,7 +20,8 @@ def test_in_a_gaussian_world_the_power_is_that_of_d_over_k():
     row = measure_membership(white(4000, side, 2), white(20_000, side, 0), k, averages=100)
     exact = 100 * norm.cdf(norm.ppf(0.01) + (side**2 / k) ** 0.5)
     assert row["expected"] == pytest.approx(exact, abs=2) and row["named"] == pytest.approx(exact, abs=5)
-    assert row["named_interval"][0] <= row["named"] <= row["named_interval"][1]
+    low, high = row["named_interval"]
+    assert low <= row["named"] <= high
     assert row["separation"] == pytest.approx((side**2 / k) ** 0.5, rel=0.05)
 
 
@@ -54,3 +55,12 @@ def test_what_can_not_be_asked_is_refused():
             MembershipTest(white(count, 4, 0), k, noise)
     with pytest.raises(ValueError, match="images must be at least 2 k = 12"):
         measure_membership(white(11, 4, 0), white(9, 4, 0), 6)
+
+
+def test_the_interval_holds_what_many_more_averages_say():
+    """A threshold that is set on few others is uncertain too: with 20 averages most intervals must hold the rate."""
+    images, reference = white(600, 8, 2), white(20_000, 8, 0)
+    many = measure_membership(images, reference, 30, averages=400, seed=99)["named"]
+    held = [low <= many <= high for low, high in
+            (measure_membership(images, reference, 30, seed=seed)["named_interval"] for seed in range(12))]
+    assert sum(held) >= 10, f"{sum(held)} of 12 intervals hold {many} %"

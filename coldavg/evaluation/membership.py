@@ -5,7 +5,6 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..metrics import bootstrap_interval
 from ..mixing import mix
 from ..support.pixels import round_to_8_bits
 
@@ -65,9 +64,10 @@ def measure_membership(images: Tensor, reference: Tensor, k: int, averages: int 
                        seed: int = 0) -> dict:
     """How often members of averages of k of `images` (N, C, H, W) are named, where `rate` of others are accused.
 
-    Each 8-bit average is asked about its members, at most 100 of them, and about as many images that are not in it.
-    The threshold is set on those.  `reference` (R, C, H, W): other images of the kind, the attacker's.
-    Returns `named` (%) with its 95 % interval over averages, `expected` (%) in the Gaussian world, and `separation`.
+    Each 8-bit average is asked about its members, at most 100 of them, and about 100 images that are not in it, or as
+    many as there are.  The threshold is set on those.  `reference` (R, C, H, W): other images of the kind, the
+    attacker's.  Returns `named` (%) with its 95 % interval over averages, which sets the threshold anew in each draw;
+    `expected` (%) in the Gaussian world, and `separation`.
     """
     if len(images) < 2 * k:
         raise ValueError(f"images must be at least 2 k = {2 * k}, half of them in no average, got {len(images)}")
@@ -75,15 +75,22 @@ def measure_membership(images: Tensor, reference: Tensor, k: int, averages: int 
     asked, members, others, apart = min(k, 100), [], [], []
     for _ in range(averages):
         order = torch.randperm(len(images), generator=generator)
-        inside, outside = images[order[:k]], images[order[k : k + asked]]
+        inside, outside = images[order[:k]], images[order[k : k + 100]]
         published = round_to_8_bits(mix(inside))[None]
         members.append(test(published, inside[:asked])[0])
         others.append(test(published, outside)[0])
         apart.append(test.separation(inside[:asked]))
-    threshold = torch.cat(others).quantile(1 - rate)
-    named = (torch.stack(members) > threshold).double()
-    low, high = bootstrap_interval(named)
-    return {"k": k, "averages": averages, "asked": asked, "named": round(100 * named.mean().item(), 1),
+    members, others = torch.stack(members), torch.stack(others)
+    drawn = [share_named(members[chosen], others[chosen], rate)
+             for chosen in torch.randint(averages, (1000, averages), generator=generator)]
+    low, high = torch.tensor(drawn).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return {"k": k, "averages": averages, "asked": asked,
+            "named": round(100 * share_named(members, others, rate), 1),
             "named_interval": [round(100 * low, 1), round(100 * high, 1)],
             "expected": round(100 * expected_rate(torch.cat(apart), rate), 1),
             "separation": round(torch.cat(apart).mean().item(), 3)}
+
+
+def share_named(members: Tensor, others: Tensor, rate: float) -> float:
+    """The share of ratios of members (A, M) above what `rate` of those of others (A, O) surpass."""
+    return (members > others.flatten().quantile(1 - rate)).double().mean().item()
