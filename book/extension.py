@@ -63,13 +63,14 @@ class Results(Directive):
     """Every stored row of recovered images, with its stamp."""
 
     def run(self) -> list[nodes.Node]:
-        rows = [[row["data"], row["k"], row["network"], row["sampler"], row["calls"], number(row, "psnr", 2),
-                 interval(row, "psnr", 2), number(row, "ssim", 3), number(row, "success", 1), row["tuples"],
-                 shares(row["weights"]), shares(row["told"]), row["published"], number(row, "seconds", 3),
-                 *stamped(row)]
-                for row in stored(self.state.document.settings.env.app, "sampler", "psnr")]
-        head = ["data", "K", "network", "sampler", "calls", "PSNR, dB", "interval", "SSIM", "%S", "tuples", "weights",
-                "told", "published", "s each", *STAMP]
+        every = stored(self.state.document.settings.env.app, "sampler", "psnr", "published")
+        every.sort(key=lambda row: (row["weights"] is not None, row["published"] != "png"))  # plain averages first
+        rows = [[row["data"], row["k"], shares(row["weights"]), shares(row["told"]), row["published"], row["network"],
+                 row["sampler"], row["calls"], number(row, "psnr", 2), interval(row, "psnr", 2), number(row, "ssim", 3),
+                 number(row, "success", 1), row["tuples"], number(row, "seconds", 3), *stamped(row)]
+                for row in every]
+        head = ["data", "K", "weights", "told", "published", "network", "sampler", "calls", "PSNR, dB", "interval",
+                "SSIM", "%S", "tuples", "s each", *STAMP]
         return [table(head, rows, f"All {len(rows)} rows of recovered images. Press a heading to sort by it.", True)]
 
 
@@ -80,7 +81,7 @@ class Identities(Directive):
         rows = [[row["data"], row["network"], row["sampler"], row["tuples"], row["gallery"], number(row, "chance", 1),
                  number(row, "rank1", 1), interval(row, "rank1", 1), number(row, "true_accepts", 1),
                  number(row, "false_accepts", 1), *stamped(row)]
-                for row in stored(self.state.document.settings.env.app, "rank1")]
+                for row in stored(self.state.document.settings.env.app, "rank1", "command")]
         head = ["data", "network", "what was searched with", "tuples", "gallery", "chance, %", "rank 1, %", "interval",
                 "true accepts, %", "false accepts, %", *STAMP]
         return [table(head, rows, "Re-identification by other photographs of the same people.", True)]
@@ -122,7 +123,7 @@ class Choice(Directive):
 
     def run(self) -> list[nodes.Node]:
         groups = defaultdict(list)
-        for row in stored(self.state.document.settings.env.app, "sampler", "psnr"):
+        for row in stored(self.state.document.settings.env.app, "sampler", "psnr", "published"):
             if row["published"] == "png" and shares(row["weights"]) == shares(row["told"]) == "equal":
                 groups[row["data"], row["k"]].append(row)
         rows = [line for (data, k), group in sorted(groups.items()) if "+" not in data
@@ -135,7 +136,7 @@ class Compared(Directive):
     """Attacks on averages of two, set by set, on the same test pairs; the best first."""
 
     def run(self) -> list[nodes.Node]:
-        rows = [row for row in stored(self.state.document.settings.env.app, "sampler", "psnr")
+        rows = [row for row in stored(self.state.document.settings.env.app, "sampler", "psnr", "published")
                 if row["published"] == "png" and row["k"] == 2 and "+" not in row["data"]
                 and shares(row["weights"]) == shares(row["told"]) == "equal"]
         return [compared(data, [row for row in rows if row["data"] == data])
