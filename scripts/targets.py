@@ -70,9 +70,9 @@ def keep(study: str, settings: Settings, images, start=None) -> None:
     tuples, published = protocol("digits", weights=settings.weights)
     row = {"study": study, "target": settings.target, "loss": settings.loss, "weights": settings.weights,
            "seed": settings.seed, "mixtures_seen": settings.mixtures, "seconds_of_training": round(state.losses[-1][1]),
-           "sampler": way[0], "steps": way[1]} | measure(state.network, published, tuples, way, settings.weights)
+           "asked": way[0], "steps": way[1]} | measure(state.network, published, tuples, way, settings.weights)
     row["stamp"] = stamp_of(settings.seed)
-    print({word: row[word] for word in (*KEY, "sampler", "steps", "psnr")}, flush=True)
+    print({word: row[word] for word in (*KEY, "asked", "steps", "psnr")}, flush=True)
     merge_rows([row], FILE, KEY)
 
 
