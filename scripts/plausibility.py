@@ -1,7 +1,8 @@
 """Measure how well wrong averages are told from right ones: python scripts/plausibility.py [NETWORK ...]
 
 For each network the threshold is set on right averages, so that at most 2 % of all are doubted, and rates are taken on
-others.  Both go, under the hash of the network's file, into coldavg/networks/plausibility.json, where `coldavg unmix`
+others.  Should more than 2 % of those be doubted, they join those that set the threshold, and others still are counted.
+Both go, under the hash of the network's file, into coldavg/networks/plausibility.json, where `coldavg unmix`
 looks.  Run it when a network is renewed.
 """
 
@@ -13,7 +14,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from coldavg.evaluation.plausibility import FILE, distance_from, fit_right, measure_figures, settle_threshold
+from coldavg.evaluation.plausibility import DOUBTED, FILE, distance_from, fit_right, measure_figures, settle_threshold
 from coldavg.evaluation.rows import stamp
 from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.imagesets.tuples import draw_tuples
@@ -51,11 +52,16 @@ def measure(name: str) -> dict:
     data = next(each for each in OTHERS if settings["data"].startswith(each))  # digits-full are digits
     k = settings["k"] if settings["target"] == "joint" else 2
     images, other = open_images(data, "test"), open_images(OTHERS[data], "test")
-    fitted, set_by, asked = (measure_figures(averages_of(images, k, seed, several), network, k)
-                             for seed, several in enumerate((FITTED, COUNT, COUNT), 1))
-    right = fit_right(fitted)
-    threshold = settle_threshold(distance_from(set_by, right))
-    doubted = distance_from(asked, right) > threshold
+    right = fit_right(measure_figures(averages_of(images, k, 1, FITTED), network, k))
+
+    def distances(seed: int) -> Tensor:
+        return distance_from(measure_figures(averages_of(images, k, seed, COUNT), network, k), right)
+
+    set_by, asked, seed = distances(2), distances(3), 10
+    while share(asked > settle_threshold(set_by)) > 100 * DOUBTED:
+        set_by, asked, seed = torch.cat([set_by, asked]), distances(seed), seed + 1
+    threshold = settle_threshold(set_by)
+    doubted = asked > threshold
     interval = binomtest(int(doubted.sum()), COUNT).proportion_ci()
     wrong = {kind: share(distance_from(measure_figures(shown, network, k), right) > threshold)
              for kind, shown in wrong_averages(images, other, k).items()}
@@ -63,7 +69,7 @@ def measure(name: str) -> dict:
             "right_doubted": share(doubted), "right_doubted_interval": [round(100 * end, 1) for end in interval],
             "wrong_doubted": wrong,
             "not_told": [f"{kind} ({rate:.0f} % doubted)" for kind, rate in wrong.items() if rate < TOLD],
-            "averages": COUNT, "of_each_wrong_kind": WRONG, "stamp": stamp(name, data)}
+            "averages": COUNT, "set_by": len(set_by), "of_each_wrong_kind": WRONG, "stamp": stamp(name, data)}
 
 
 def share(of: Tensor) -> float:
