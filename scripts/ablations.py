@@ -33,7 +33,7 @@ TRIALS = {  # (the network that is begun from, the setting that is changed)
               ("faces-joint", {"widths": (64, 96, 160, 256)}), ("faces-joint", {"batch": 256}),
               ("faces-joint", {"loss": "squared"})],
 }
-SECONDS = {"digits-full": 60, "faces": 240}
+SECONDS = {"digits-full": 60, "faces": 120}
 LOOKS, PAIRS, STEPS = 6, 400, 30  # the steps by whose time mixtures are counted; the first 4 warm up
 
 
