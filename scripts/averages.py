@@ -16,12 +16,12 @@ from coldavg.cli import main as coldavg
 from coldavg.evaluation import protocol
 from coldavg.evaluation.rows import merge_rows, stamp_of
 from coldavg.metrics import bootstrap_interval, score
-from coldavg.networks import load_network
+from coldavg.networks import read_network
 from coldavg.remixing import ask_teacher
 from coldavg.unet import UNet
 from scripts.publish_averages import main as publish
 
-FILE, KEY = Path("results/averages.json"), ("data", "averages")
+FILE, KEY = Path("results/averages.json"), ("data", "averages", "mixtures")
 SIDE = {"digits": 28, "digits-full": 28}  # of the images, where it is not 64
 STAGES = {"four": "--k 4", "first": "--start {four}", "two": "--looks 3 --start {first}"}
 
@@ -51,12 +51,14 @@ def main() -> None:
 def measure(data: str, averages: int, files: dict[str, str]) -> dict:
     """The row: mean PSNR of the average itself, and of what each network gets, on the protocol's pairs."""
     pairs, mixtures = protocol(data)
-    row = {"data": data, "averages": averages, "tuples": len(pairs), "mixtures_seen": {}}
+    row = {"data": data, "averages": averages, "tuples": len(pairs), "mixtures_seen": {}, "trained_on": {}}
     for stage, file in files.items():
-        network = load_network(file)
-        scores = score(ask_several(network, mixtures), pairs, mixtures)
+        network, notes = read_network(Path(file).read_bytes(), file)
+        scores = score(ask_several(network.eval(), mixtures), pairs, mixtures)
         row["mixtures_seen"][stage] = network.settings.mixtures
+        row["trained_on"][stage] = notes["record"]["device"]
         row |= {"average": mean(scores["average_psnr"]), stage: mean(scores["psnr"])}
+    row["mixtures"] = sum(row["mixtures_seen"].values())
     low, high = bootstrap_interval(scores["psnr"])
     return row | {"interval": [round(low, 3), round(high, 3)], "stamp": stamp_of(0)}  # that of the last stage
 

@@ -14,7 +14,7 @@ from ..predictor import Network
 from ..samplers import Sampler
 from ..unmixing import STEPS, unmix
 
-NO_NETWORK = {"none": "the average itself", "best-pair": "search", "closed-eyes": "closed eyes"}  # what they do
+NO_NETWORK = {"none": "the average itself", "best-pair": "best pair", "closed-eyes": "closed eyes"}  # what they do
 Attack = Callable[[Tensor], Tensor]  # from what was published (N, C, H, W) to images (N, K, C, H, W)
 
 
