@@ -55,7 +55,7 @@ def measure(data: str, averages: int, files: dict[str, str]) -> dict:
     for stage, file in files.items():
         network, notes = read_network(Path(file).read_bytes(), file)
         scores = score(ask_several(network.eval(), mixtures), pairs, mixtures)
-        row["mixtures_seen"][stage] = network.settings.mixtures
+        row["mixtures_seen"][stage] = notes["record"]["mixtures_seen"]
         row["trained_on"][stage] = notes["record"]["device"]
         row |= {"average": mean(scores["average_psnr"]), stage: mean(scores["psnr"])}
     row["mixtures"] = sum(row["mixtures_seen"].values())

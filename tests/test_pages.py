@@ -199,6 +199,7 @@ PLANTED = {
                 f"{'x' * 81}</pre></div>",
     "dead slider": '<figure><p role="img" aria-label="still">still</p><input type="range" aria-label="dead"></figure>',
     "image-alt": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">',
+    "a file for words": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" alt="../_images/3f2a.png">',
     "color-contrast": '<p style="color:#ccc;background:#fff">pale</p>',
     "heading-order": "<h1>one</h1><h4>four</h4>",
 }
