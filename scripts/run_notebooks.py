@@ -82,13 +82,17 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         **{key: notebook.metadata[key] for key in ("coldavg",) if key in notebook.metadata},
     })
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    asked = False  # whether a question is open
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
+        if cell.cell_type == "markdown":
+            asked = cell.source.rfind("{admonition} Predict first") > cell.source.rfind("{dropdown}")
         tags = cell.metadata.get("tags", [])
         if "install" in tags:
             cell.source = INSTALL
         for tag in PROMPTS.keys() & tags:  # what the page says in place of what it folds away
-            prompt = "Show the check" if "\ndef check" in f"\n{cell.source}" else PROMPTS[tag]
+            prompt = PROMPTS[tag] if asked or tag == "hide-input" else "Show the cell"
+            prompt = "Show the check" if "\ndef check" in f"\n{cell.source}" else prompt
             prompt = "Show the table" if tag != "hide-input" and "\nTable(" in cell.source else prompt
             prompt = "Show the solution" if tag == "hide-cell" and "\nattempt(" in cell.source else prompt
             cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = prompt
