@@ -183,7 +183,8 @@ def run_embedding(point: str = "embedding") -> None:
         codes = coder.encode(tuples.flatten(0, 1)).unflatten(0, tuples.shape[:2]).mean(1)
         return round_to_8_bits(coder.decode(codes))
 
-    attackers = {}
+    shipped = load_network("digits-joint")
+    attackers = {"embedding, on pixels": (lambda shown: recover(shown, shipped)[0], shipped.looks, 0, 0)}
     for target, order in (("original", "brightest"), ("joint", "random")):
         settings = Settings(target=target, order=order, channels=48, widths=(128,), patch=1, batch=512,
                             learning_rate=2e-3, mixtures=10 * BUDGET["digits"],
