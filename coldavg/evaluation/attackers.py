@@ -33,7 +33,7 @@ def recover(mixture: Tensor, network: Network, sampler: str | Sampler = "cold", 
 class FlipEnsemble(nn.Module):
     """A joint network asked twice, for the mixture and its mirror image; the aligned answers are averaged.
 
-    It helps only where mirror images are as likely as the images themselves (not for digits).
+    It is for networks that were trained on mirror images too: those for flowers, faces and X-rays, not `digits-joint`.
 
     >>> from coldavg import load, mix
     >>> unmix(mix(load("digits")[:2]), FlipEnsemble(load_network("digits-joint")), steps=1).calls
