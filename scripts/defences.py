@@ -12,7 +12,6 @@ import io
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from coldavg.evaluation.averaging import Averaging, fidelity
 from coldavg.evaluation.recognisers import embed_faces
 from coldavg.evaluation.rows import stamp
 from coldavg.imagesets.named import BUNDLED
-from coldavg.imagesets.opening import open_images
+from coldavg.imagesets.opening import ImageSet, open_images
 from coldavg.networks import manifest
 from coldavg.support.files import write_atomically
 from coldavg.support.pixels import to_8_bits
@@ -100,13 +99,18 @@ def measure_use(data: str, averaging: Averaging, publish=None) -> float | None:
     return round(100 * (answers == truth).float().mean().item(), 2)
 
 
+def choose_candidates(images: ImageSet) -> ImageSet:
+    """The test images that are averaged, and that a search chooses from."""
+    return images.only(np.arange(min(CANDIDATES, len(images))))
+
+
 def measure(data: str, averaging: Averaging, attackers: dict, publish=None, view=None) -> list[dict]:
     """A row for each attacker {name: (a function of averages, calls, seconds of training, averages seen)}.
 
     `publish` stands in for that of `averaging`; `view` for what the search compares, pixels.
     """
     images = open_images(data)
-    pool = replace(images, rows=images.rows[:CANDIDATES], identities=images.identities[:CANDIDATES])
+    pool = choose_candidates(images)
     indices = averaging.draw(pool, AVERAGES[data])
     tuples = pool[indices]
     start = time.perf_counter()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from coldavg.cli import main
 from coldavg.evaluation import Averaging, attackers, evaluate, measuring, protocol, recover
 from coldavg.evaluation.rows import KEY, merge_rows, strongest
 from coldavg.metrics import summarise
+from scripts.defences import choose_candidates
 
 from .pictures import in_memory
 
@@ -218,6 +220,15 @@ def test_every_page_that_reads_the_rows_of_defences_picks_the_same_attacker():
              if "defences" in (text := "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]
                                                if cell["cell_type"] == "code"))]
     assert len(pages) == 2 and all("return strongest(" in text for text in pages)
+
+
+def test_the_candidates_of_defences_are_grouped_also_where_a_set_holds_copies():
+    images = in_memory(np.arange(2000))
+    pool = choose_candidates(replace(images, joined=np.arange(2000) // 2))
+    assert len(pool) == 1000
+    for averaging in Averaging(2), Averaging(2, groups="nearest"):
+        first, second = averaging.draw(pool, 20).T
+        assert max(first.max(), second.max()) < 1000 and (first // 2 != second // 2).all()
 
 
 def test_tuples_hold_nobody_twice():
