@@ -71,6 +71,11 @@ def trains(path: Path) -> bool:
                for cell in json.loads(path.read_text())["cells"])
 
 
+def asks(text: str) -> bool:
+    """Whether a text ends with a question open: neither an answer nor another matter comes after it."""
+    return text.rfind("{admonition} Predict first") > max(map(text.rfind, ("{dropdown}", "\n## ", "\n### ")))
+
+
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Cell ids in order, no times, no widget state, streams in one piece, widget models named by their place.
 
@@ -86,7 +91,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
         if cell.cell_type == "markdown":
-            asked = cell.source.rfind("{admonition} Predict first") > cell.source.rfind("{dropdown}")
+            asked = asks(cell.source)
         tags = cell.metadata.get("tags", [])
         if "install" in tags:
             cell.source = INSTALL

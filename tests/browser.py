@@ -28,10 +28,10 @@ SEEN = """([scheme, width]) => {
   const faults = [], article = document.querySelector("article") || document.body;
   const theme = document.documentElement.dataset.theme || scheme;
   if (theme !== scheme) faults.push(`the page stays ${theme}`);
-  for (const image of document.images)
+  for (const image of document.images) {
     if (image.complete && !image.naturalWidth) faults.push(`missing figure: ${image.src.slice(0, 80)}`);
-  for (const image of document.images)
     if (/^\\S+[.](png|jpe?g|svg|gif|webp)$/.test(image.alt)) faults.push(`a file for words: ${image.alt.slice(-80)}`);
+  }
   const formulas = article.querySelectorAll(".math").length, drawn = article.querySelectorAll("mjx-container").length;
   if (drawn < formulas) faults.push(`unrendered mathematics: ${formulas} formulas, ${drawn} drawn`);
   for (const error of article.querySelectorAll("mjx-merror, [data-mjx-error]"))

@@ -30,7 +30,7 @@ from scripts.ablations import FROM_A_NETWORK, FROM_NOTHING
 from scripts.averages import STAGES
 from scripts.defences import POINTS
 from scripts.results import ROWS
-from scripts.run_notebooks import INSTALL, REPOSITORY
+from scripts.run_notebooks import INSTALL, REPOSITORY, asks
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -265,8 +265,7 @@ def spoiled(cells) -> list[str]:
     found, asked = [], False
     for cell in cells:
         if cell.cell_type == "markdown":
-            end = max(map(cell.source.rfind, ("{dropdown}", "\n## ", "\n### ")))  # an answer, or another matter
-            asked = cell.source.rfind("{admonition} Predict first") > end
+            asked = asks(cell.source)
         elif asked and "hide-cell" not in cell.metadata.tags and (
                 "assert" in cell.source
                 or cell.outputs and not {"hide-output", "remove-output"} & set(cell.metadata.tags)):
