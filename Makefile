@@ -3,6 +3,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 LONG := $(patsubst %,tests/test_%.py,laboratory pages audit gate training)
 CHAPTERS := $(wildcard notebooks/*.ipynb)
+# two chapters at a time, each on one core; those at the end, which take longer, first
+RUN = printf '%s\n' $(CHAPTERS) | sort -r | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(PY) scripts/run_notebooks.py
 # in the order in which processes take files: what takes long first
 ALL := $(LONG) notebooks $(filter-out $(LONG),$(wildcard tests/test_*.py))
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal --durations=10
@@ -11,7 +13,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 unexport PYTHONDONTWRITEBYTECODE # what is imported is compiled once, where it is
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test compare units sets busy slow chapters own results clean
+.PHONY: book test compare units sets busy slow chapters results clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -36,7 +38,7 @@ endef
 
 book: .venv/installed
 	rm -rf _build/run
-	$(PY) scripts/run_notebooks.py _build/run $(CHAPTERS)
+	$(RUN) _build/run
 	$(call build,_build/run)
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
@@ -66,11 +68,7 @@ slow: .venv/installed
 
 # Renew the committed outputs of the chapters
 chapters: .venv/installed
-	$(PY) scripts/run_notebooks.py notebooks $(CHAPTERS)
-
-# Renew chapter 14, which trains and audits for minutes and is left out above
-own: .venv/installed
-	$(PY) scripts/run_notebooks.py notebooks notebooks/14-your-own-images.ipynb
+	$(RUN) notebooks
 
 # Renew the stored rows of results (hours on two cores; scripts/results.py takes the names of those wanted)
 results: .venv/installed

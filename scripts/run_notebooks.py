@@ -35,7 +35,7 @@ START = 300  # seconds that a kernel may take to start, on a slow and busy machi
 
 
 def told(path: Path) -> dict:
-    """What a chapter says of itself: {"needs": [image sets], "alone": true if it takes minutes}, or less."""
+    """What a chapter says of itself: {"needs": [image sets]}, or nothing."""
     return json.loads(path.read_text())["metadata"].get("coldavg", {})
 
 
@@ -56,10 +56,8 @@ def absent(names: Iterable[str]) -> str:
     return ""
 
 
-def why_not(path: Path, several: bool) -> str:
-    """Why a chapter is not run here, or nothing: an image set is absent, or it takes too long to run with `several`."""
-    if several and told(path).get("alone"):
-        return "it takes minutes: run it alone"
+def why_not(path: Path) -> str:
+    """Why a chapter is not run here, or nothing: an image set is absent."""
     needs = told(path).get("needs", [])
     with only(needs):
         return absent(needs)
@@ -157,7 +155,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.notebooks:
         start = time.perf_counter()
-        if reason := why_not(path, len(options.notebooks) > 1):
+        if reason := why_not(path):
             (options.out / path.name).write_bytes(path.read_bytes())
             print(f"{path.name}: not run, its outputs stay as committed ({reason})", flush=True)
             continue

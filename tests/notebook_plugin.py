@@ -22,7 +22,7 @@ def pytest_ignore_collect(collection_path, config):
         return None
     if config.getoption("training") and not trains(collection_path):
         return True
-    if reason := why_not(collection_path, True):
+    if reason := why_not(collection_path):
         skipped.append(f"{collection_path.name}: skipped, its outputs stay as committed ({reason})")
         return True
 
