@@ -345,6 +345,8 @@ def test_the_rows_of_defences_can_be_made_again_and_have_their_pictures():
     for row in rows:
         point = f"{row['k']} {row['groups']} {row['published']}"
         assert row["published"] == "embedding" or point in POINTS[row["data"]]
+        begun = manifest()[f"{row['data']}-joint"]["sha256"]
+        assert row["stamp"]["network_sha256"] == begun, "its attacker began from an earlier network"
         Averaging(row["k"], None, row["groups"], row["published"].replace("embedding", "png"))  # or it raises
         shown = pictures[" ".join(str(row[word]) for word in ("data", "k", "groups", "published", "attacker"))]
         assert shown.shape[1] == 2 * row["k"] + 1 and shown.dtype == np.uint8
