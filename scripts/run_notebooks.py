@@ -64,8 +64,8 @@ def why_not(path: Path) -> str:
 
 
 def trains(path: Path) -> bool:
-    """Whether a chapter trains while it runs: its code calls `fit`."""
-    return any(cell["cell_type"] == "code" and re.search(r"\bfit\(", "".join(cell["source"]))
+    """Whether a chapter trains while it runs: its code calls `fit`, or audits."""
+    return any(cell["cell_type"] == "code" and re.search(r"\b(fit|run_audit)\(", "".join(cell["source"]))
                for cell in json.loads(path.read_text())["cells"])
 
 

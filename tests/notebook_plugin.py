@@ -14,7 +14,7 @@ skipped = []
 
 
 def pytest_addoption(parser):
-    parser.addoption("--training", action="store_true", help="only the notebooks whose code calls fit")
+    parser.addoption("--training", action="store_true", help="only the notebooks whose code calls fit, or audits")
 
 
 def pytest_ignore_collect(collection_path, config):
