@@ -2,7 +2,7 @@
 
 Joint networks of three widths, from nothing, each for two lengths of training; and one of them on a quarter of the
 training faces.  All else is equal: rate, batch, seed, no looks.  Each is measured on the protocol's test pairs and on
-pairs that it was trained on, beside closed eyes.  Rows go to results/scaling.json.
+pairs of training faces, beside closed eyes.  Rows go to results/scaling.json.
 """
 
 import json
